@@ -1,0 +1,162 @@
+"""GraphSpec: what the observation graph of an environment is made of, declared once.
+
+Spaces, documentation tables, network inputs and the metadata of exported policies are all generated from it.
+An observation is a dict of arrays, batch axis first, sizes padded to the largest instance of the batch:
+
+- ``<node type>``: (B, N, F) float32, raw features in their units;
+- ``<source>__<name>__<target>``: (B, E, 2) int32, (source, target) rows; a padding edge holds N, one past the
+  last row, where the network keeps a sacrificial node;
+- ``context``: (B, C) float32, features of the whole instance;
+- ``num_nodes``: (B, T) int32, how many rows of each node type are real;
+- ``action_mask``: (B, A) bool, True = allowed.
+
+A choice is one index in 0 .. A-1: the rows of the choosable node types, in declared order, then STOP.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from rlsched.core.errors import CheckpointError
+
+CONTEXT, NUM_NODES, ACTION_MASK = "context", "num_nodes", "action_mask"
+FEATURE_LIMIT = 1e9
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One raw quantity.
+
+    Attributes:
+        name: column name.
+        unit: unit of the raw value, ``"1"`` for a count, flag or share.
+        scale: the network divides by it.
+        period: where the quantity matters modulo something, the period in the same unit (0 = none); the network
+            then also sees sines and cosines of it.
+        doc: one line for the tables.
+    """
+
+    name: str
+    unit: str
+    scale: float
+    doc: str
+    period: float = 0.0
+
+
+@dataclass(frozen=True)
+class NodeType:
+    """A kind of node; choosable ones can be the action."""
+
+    name: str
+    features: tuple[Feature, ...]
+    is_choosable: bool = False
+
+
+@dataclass(frozen=True)
+class EdgeType:
+    """A kind of directed edge between two node types."""
+
+    source: str
+    name: str
+    target: str
+
+    @property
+    def key(self) -> str:
+        """Key of the edge list in the observation."""
+        return f"{self.source}__{self.name}__{self.target}"
+
+
+@dataclass(frozen=True)
+class GraphSpec:
+    """The observation graph of one environment and which of its nodes can be chosen.
+
+    Attributes:
+        env: registered name, e.g. ``"vmr"``.
+        version: bumped whenever a feature, node or edge type changes.
+        nodes: node types, in the order of ``num_nodes`` and of the choices.
+        edges: edge types.
+        context: features of the whole instance.
+        has_stop: the last choice is STOP (or WAIT).
+    """
+
+    env: str
+    version: int
+    nodes: tuple[NodeType, ...]
+    edges: tuple[EdgeType, ...]
+    context: tuple[Feature, ...]
+    has_stop: bool = True
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Observation keys in the order of the exported policy's inputs."""
+        graph = (*(n.name for n in self.nodes), *(e.key for e in self.edges))
+        return (*graph, CONTEXT, NUM_NODES, ACTION_MASK)
+
+    def num_choices(self, sizes: Mapping[str, int]) -> int:
+        """Return A, the number of choices, for padded node counts."""
+        return sum(sizes[n.name] for n in self.nodes if n.is_choosable) + self.has_stop
+
+    def offset(self, node: str, sizes: Mapping[str, int]) -> int:
+        """Return the choice that stands for row 0 of a choosable node type."""
+        start = 0
+        for n in self.nodes:
+            if n.name == node and n.is_choosable:
+                return start
+            start += sizes[n.name] * n.is_choosable
+        raise KeyError(f"{node!r} is not a choosable node type of {self.env!r}.")
+
+    def space(self, sizes: Mapping[str, int], num_edges: Mapping[str, int]) -> gym.spaces.Dict:
+        """Return the observation space of one lane for padded node and edge counts."""
+        box = gym.spaces.Box
+        spaces: dict[str, gym.Space] = {
+            n.name: box(-FEATURE_LIMIT, FEATURE_LIMIT, (sizes[n.name], len(n.features)), np.float32)
+            for n in self.nodes
+        }
+        for e in self.edges:
+            high = max(sizes[e.source], sizes[e.target])
+            spaces[e.key] = box(0, high, (num_edges[e.key], 2), np.int32)
+        spaces[CONTEXT] = box(-FEATURE_LIMIT, FEATURE_LIMIT, (len(self.context),), np.float32)
+        spaces[NUM_NODES] = box(0, max(sizes.values()), (len(self.nodes),), np.int32)
+        spaces[ACTION_MASK] = box(0, 1, (self.num_choices(sizes),), np.bool_)
+        return gym.spaces.Dict(spaces)
+
+    def to_json(self) -> str:
+        """Return the whole declaration as JSON; equal text means equal graphs."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @property
+    def digest(self) -> str:
+        """Short fingerprint of the declaration."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+
+    def check_schema(self, text: str, origin: str) -> None:
+        """Compare with the JSON a checkpoint or exported policy carries.
+
+        Raises:
+            CheckpointError: it was made for another environment or another version of the graph.
+        """
+        try:
+            other: dict[str, Any] = json.loads(text)
+            label = f"{other['env']}/{other['version']}"
+        except (ValueError, KeyError, TypeError):
+            raise CheckpointError(f"{origin}: the graph schema is unreadable; export it again.") from None
+        if json.dumps(other, sort_keys=True) != self.to_json():
+            raise CheckpointError(
+                f"{origin}: graph schema {label}, this build has {self.env}/{self.version}; "
+                "retrain, or load with the version of rlsched that made it."
+            )
+
+    def table(self) -> str:
+        """Return the Markdown tables of all features, for cards."""
+        groups = [(f"node `{n.name}`", n.features) for n in self.nodes] + [("context", self.context)]
+        lines = ["| where | feature | unit | scale | meaning |", "|---|---|---|---|---|"]
+        for where, features in groups:
+            lines += [f"| {where} | `{f.name}` | {f.unit} | {f.scale:g} | {f.doc} |" for f in features]
+        return "\n".join(lines)

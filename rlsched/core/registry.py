@@ -1,0 +1,68 @@
+"""Environments by name: what the doors, the Gymnasium ids and the evaluation look up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from importlib import import_module
+from typing import Any
+
+from rlsched.core.errors import UnknownName
+
+MODULES = {"vmr": "rlsched.envs.vmr.problem"}
+"""Known environments and where they live; a module's ``PROBLEM`` describes it."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Everything the rest of the house needs of an environment.
+
+    Attributes:
+        name: short name, as in ``env=vmr``.
+        gym_id: Gymnasium id, bumped when behaviour changes.
+        config: dataclass type of its options, field by field the keys of ``env.<key>=``.
+        make: ``make(config, num_envs, instances=None, seed=0, observe=True, device="cpu")`` -> Simulator.
+        load_instances: ``load_instances(config, path)`` -> instances read from a file or folder.
+        generate_instances: ``generate_instances(config, num, seed)`` -> generated instances, split by seed.
+        rules: name -> ``factory(config)`` giving a Policy.
+        default_policies: what a comparison contains unless told otherwise.
+        dispatch: ``dispatch(config, policy, input, limit, budget_s, seed)`` -> JSON-ready plan.
+        plot: ``plot(simulator, lane, ax)`` -> ax, a picture of one lane for reports.
+    """
+
+    name: str
+    gym_id: str
+    config: type
+    make: Callable[..., Any]
+    load_instances: Callable[..., list]
+    generate_instances: Callable[..., list]
+    rules: dict[str, Callable[..., Any]]
+    default_policies: tuple[str, ...]
+    dispatch: Callable[..., dict]
+    plot: Callable[..., Any]
+
+
+def problem(name: str) -> Problem:
+    """Return the description of an environment.
+
+    Raises:
+        UnknownName: there is none of that name.
+    """
+    if name not in MODULES:
+        raise UnknownName("env", name, MODULES)
+    return import_module(MODULES[name]).PROBLEM
+
+
+def make_simulator(name: str, num_envs: int, seed: int, options: dict[str, Any]) -> Any:
+    """Return a simulator from keyword options; ``instances=`` and ``device=`` go to its maker.
+
+    Raises:
+        UnknownName: the environment or an option is unknown.
+    """
+    found = problem(name)
+    known = {f.name for f in fields(found.config)}
+    extra = {key: options.pop(key) for key in ("instances", "device", "observe") if key in options}
+    for key in options:
+        if key not in known:
+            raise UnknownName(f"option of {name!r}", key, known)
+    return found.make(found.config(**options), num_envs, seed=seed, **extra)

@@ -1,0 +1,118 @@
+"""VM rescheduling as the rest of the house sees it: options, construction, rules, dispatch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from rlsched.core.errors import ConfigError
+from rlsched.core.registry import Problem
+from rlsched.envs.vmr.dispatch import dispatch
+from rlsched.envs.vmr.instances import Cluster, generate_cluster, generator_config, load_instances
+from rlsched.envs.vmr.render import plot
+from rlsched.envs.vmr.rules import RULES
+from rlsched.envs.vmr.simulator import VMRSimulator
+
+SEED_STRIDE = 1_000_003
+"""Generated banks of different seeds share no cluster as long as they are smaller than this."""
+
+
+@dataclass
+class VMRConfig:
+    """Options of ``env=vmr``.
+
+    Attributes:
+        name: the environment.
+        generator: preset of generated clusters, e.g. ``small``, ``medium``, ``large_constrained``.
+        num_pms: PMs of generated clusters, None = the preset's.
+        num_instances: clusters in a generated training bank.
+        merge_clusters: join the clusters of one file, as the published environment does.
+        objective: what is minimised, e.g. ``fr16`` or ``0.7*fr16+0.3*fr64d``.
+        migration_limit: moves per episode; below 1 it is a share of the cluster's VMs, rounded up.
+        migration_limit_high: where given, each generated training cluster draws its limit between the two.
+        goal: rate at which an episode ends, None = none; then the metric counts the migrations to it.
+        reward: ``simple`` or ``vm2rl``.
+    """
+
+    name: str = "vmr"
+    generator: str = "small"
+    num_pms: int | None = None
+    num_instances: int = 512
+    merge_clusters: bool = True
+    objective: str = "fr16"
+    migration_limit: float = 0.024
+    migration_limit_high: float | None = None
+    goal: float | None = None
+    reward: str = "simple"
+
+
+def make(
+    config: VMRConfig,
+    num_envs: int = 1,
+    instances: Sequence[Cluster] | None = None,
+    seed: int = 0,
+    observe: bool = True,
+    device: str = "cpu",
+) -> VMRSimulator:
+    """Return B lanes over the given clusters, or over a bank generated from the seed.
+
+    Raises:
+        ConfigError: an option is not allowed.
+    """
+    limit: float | list[int] = config.migration_limit
+    if instances is None:
+        instances = generate_instances(config, config.num_instances, seed)
+        if config.migration_limit_high is not None:
+            limit = _draw_limits(config, instances, seed)
+    return VMRSimulator(
+        instances,
+        num_envs,
+        objective=config.objective,
+        migration_limit=limit,
+        goal=config.goal,
+        reward=config.reward,
+        seed=seed,
+        observe=observe,
+        device=device,
+    )
+
+
+def _draw_limits(config: VMRConfig, instances: Sequence[Cluster], seed: int) -> list[int]:
+    low, high = config.migration_limit, config.migration_limit_high
+    if high is None or high < low:
+        raise ConfigError(f"migration_limit_high={high} is below migration_limit={low}.")
+    shares = np.random.default_rng(seed).uniform(low, high, len(instances))
+    return [
+        max(1, round(x * c.num_vms if high < 1 else x))
+        for x, c in zip(shares, instances, strict=True)
+    ]
+
+
+def generate_instances(config: VMRConfig, num: int, seed: int) -> list[Cluster]:
+    """Return ``num`` generated clusters; the first of seed s is the same however many are asked for."""
+    generator = generator_config(config.generator)
+    if config.num_pms is not None:
+        generator = replace(generator, num_pms=config.num_pms)
+    return [generate_cluster(generator, seed * SEED_STRIDE + i) for i in range(num)]
+
+
+def load(config: VMRConfig, path: str | Path) -> list[Cluster]:
+    """Return the clusters of a file or folder."""
+    return load_instances(path, merge=config.merge_clusters)
+
+
+PROBLEM = Problem(
+    name="vmr",
+    gym_id="rlsched/VMR-v0",
+    config=VMRConfig,
+    make=make,
+    load_instances=load,
+    generate_instances=generate_instances,
+    rules=RULES,
+    default_policies=("random", "ha", "best_pair", "alpha_vbpp", "pop", "potential"),
+    dispatch=dispatch,
+    plot=plot,
+)

@@ -1,0 +1,527 @@
+"""VM rescheduling: migrate VMs between NUMA nodes until free cores stop being fragments.
+
+A cluster is P hosts of two NUMA nodes. One migration is two choices at the same instant: a VM (or STOP), then the
+NUMA node it moves to (a double-NUMA VM takes both nodes of a PM and is sent to its node 0). Placement is the only
+state, exact and integer; nothing arrives or leaves while the plan is made. An episode ends at STOP, at the
+migration limit, or when the goal rate is reached.
+
+Source: VM2RL (Ding et al., EuroSys 2025); fragment rate and reward as in its published environment, whose two
+stale-feature defects cannot occur here because a step rewrites every row that depends on the two PMs it touched.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlsched.core.errors import ConfigError, InstanceError
+from rlsched.core.lanes import helper, lanes
+from rlsched.core.reward import RewardSpec, progress_reward
+from rlsched.core.rng import bits, mix32, randint
+from rlsched.core.simulator import Array, Simulator
+from rlsched.envs.vmr.cluster import Cluster, Migration
+from rlsched.envs.vmr.objectives import parse_objective, usable
+from rlsched.envs.vmr.observation import GRAPH, observe_all, observe_step
+from rlsched.envs.vmr.state import Clusters, State, allocate, num_vm_edges, pack
+
+REWARDS = {
+    "simple": RewardSpec(
+        progress="(rate_0 - rate) / (rate_0 - target): the target turns one unit per allowed migration",
+        running_max=False,
+        soft=(("haste", "1 - moves / (2 * limit) where a goal rate is set, else 1"),),
+    ),
+    "vm2rl": RewardSpec(progress="fragment cores removed / 128", running_max=False),
+}
+
+
+# --- the problem, one lane -----------------------------------------------------------------------------------
+
+
+@lanes
+def start(lane: int, c: Clusters, s: State, mask: Array, instance: Array, stream: Array) -> None:
+    """Put the lane's instance in its starting placement and derive everything from it."""
+    if not mask[lane]:
+        return
+    i = instance[lane]
+    s.instance[lane], s.stream[lane], s.draws[lane] = i, stream[lane], 0
+    s.chosen[lane], s.moved[lane], s.moves[lane] = -1, -1, 0
+    s.touched[lane, 0], s.touched[lane, 1] = -1, -1
+    s.reward[lane], s.terminated[lane], s.hash[lane] = 0.0, c.migration_limit[i] == 0, 0
+    for n in range(s.free.shape[1]):
+        s.free[lane, n] = c.node_cores[i, n]
+        s.free_mem_mb[lane, n] = c.node_mem_mb[i, n]
+    for p in range(s.pm_vms.shape[1]):
+        s.pm_vms[lane, p] = 0
+        s.pm_first[lane, p] = -1
+    for v in range(s.vm_pm.shape[1]):
+        s.vm_legal[lane, v] = False
+    for v in range(c.num_vms[i]):
+        place(lane, c, s, v, c.start_pm[i, v], c.start_numa[i, v])
+    for k in range(s.num_fit.shape[1]):
+        s.num_fit[lane, k] = 0
+        s.fit_level[lane, k] = -1
+    for t in range(s.usable.shape[1]):
+        s.usable[lane, t] = 0
+    for p in range(c.num_pms[i]):
+        count(lane, c, s, p, 1)
+    update_rate(lane, c, s)
+    refresh_legal(lane, c, s)
+    mask_choices(lane, c, s)
+
+
+@lanes
+def step(lane: int, c: Clusters, s: State, choice: Array, published_reward: bool) -> None:
+    """Apply the lane's choice: a VM, a NUMA node for the VM chosen before, or STOP."""
+    s.reward[lane] = 0.0
+    s.moved[lane], s.touched[lane, 0], s.touched[lane, 1] = -1, -1, -1
+    if s.terminated[lane]:
+        return
+    node, num_vms = choice[lane], s.vm_pm.shape[1]
+    if s.chosen[lane] >= 0:
+        before = s.rate[lane]
+        migrate(lane, c, s, node - num_vms)
+        s.reward[lane] = reward_of(lane, c, s, before, published_reward)
+    elif node < num_vms:
+        s.chosen[lane] = node
+    else:
+        s.terminated[lane] = True
+    mask_choices(lane, c, s)
+
+
+@helper
+def migrate(lane: int, c: Clusters, s: State, node: int) -> None:
+    """Move the chosen VM to a NUMA node (a double VM: to the PM of that node)."""
+    i, v = s.instance[lane], s.chosen[lane]
+    source, target = s.vm_pm[lane, v], node // 2
+    numa = 2 if s.vm_numa[lane, v] == 2 else node % 2
+    count(lane, c, s, source, -1)
+    if target != source:
+        count(lane, c, s, target, -1)
+    lift(lane, c, s, v)
+    place(lane, c, s, v, target, numa)
+    count(lane, c, s, source, 1)
+    if target != source:
+        count(lane, c, s, target, 1)
+    update_rate(lane, c, s)
+    refresh_legal(lane, c, s)
+    s.chosen[lane], s.moved[lane] = -1, v
+    s.touched[lane, 0], s.touched[lane, 1] = source, target
+    s.moves[lane] += 1
+    if s.moves[lane] >= c.migration_limit[i] or s.rate[lane] <= c.goal[0]:
+        s.terminated[lane] = True
+
+
+@helper
+def lift(lane: int, c: Clusters, s: State, v: int) -> None:
+    """Take a VM off its nodes."""
+    before, after = s.vm_previous[lane, v], s.vm_next[lane, v]
+    if before >= 0:
+        s.vm_next[lane, before] = after
+    else:
+        s.pm_first[lane, s.vm_pm[lane, v]] = after
+    if after >= 0:
+        s.vm_previous[lane, after] = before
+    _occupy(lane, c, s, v, -1)
+
+
+@helper
+def place(lane: int, c: Clusters, s: State, v: int, pm: int, numa: int) -> None:
+    """Put a VM on a PM's node 0 or 1, or on both."""
+    s.vm_pm[lane, v], s.vm_numa[lane, v] = pm, numa
+    after = s.pm_first[lane, pm]
+    s.pm_first[lane, pm], s.vm_next[lane, v], s.vm_previous[lane, v] = v, after, -1
+    if after >= 0:
+        s.vm_previous[lane, after] = v
+    _occupy(lane, c, s, v, 1)
+
+
+@helper
+def _occupy(lane: int, c: Clusters, s: State, v: int, sign: int) -> None:
+    i, pm, numa = s.instance[lane], s.vm_pm[lane, v], s.vm_numa[lane, v]
+    k = c.vm_class[i, v]
+    for node in range(2 * pm, 2 * pm + 2):
+        if numa == 2 or node == 2 * pm + numa:
+            s.free[lane, node] -= sign * c.class_cores[i, k]
+            s.free_mem_mb[lane, node] -= sign * c.class_mem_mb[i, k]
+    s.pm_vms[lane, pm] += sign
+    # Interchangeable VMs hash alike, so placements reached by other orders or other twins are equal.
+    who = k if is_interchangeable(c, i, v) else c.class_cores.shape[1] + v
+    key = mix32((int(who) << 16) ^ (3 * pm + numa))
+    token = (key << 20) ^ mix32(key + 0x51ED270B)
+    s.hash[lane] = (s.hash[lane] + sign * token) & 0xFFFFFFFFFFFFFFF
+
+
+@helper
+def is_interchangeable(c: Clusters, i: int, v: int) -> bool:
+    """Return whether a VM is movable and in no anti-affinity set."""
+    return c.vm_movable[i, v] and c.vm_sets_begin[i, v] == c.vm_sets_begin[i, v + 1]
+
+
+@helper
+def count(lane: int, c: Clusters, s: State, pm: int, sign: int) -> None:
+    """Add (or take away) one PM's part of the usable amounts and of the classes' feasible nodes."""
+    i = s.instance[lane]
+    if not c.pm_active[i, pm]:
+        return
+    f0, f1 = s.free[lane, 2 * pm], s.free[lane, 2 * pm + 1]
+    m0, m1 = s.free_mem_mb[lane, 2 * pm], s.free_mem_mb[lane, 2 * pm + 1]
+    for t in range(s.usable.shape[1]):
+        amount = usable(c.term_kind[t], c.term_size[t], f0, f1, m0, m1, s.pm_vms[lane, pm])
+        s.usable[lane, t] += sign * amount
+    for k in range(c.num_classes[i]):
+        cores, mem = c.class_cores[i, k], c.class_mem_mb[i, k]
+        fit0, fit1 = f0 >= cores and m0 >= mem, f1 >= cores and m1 >= mem
+        if c.class_double[i, k]:
+            s.num_fit[lane, k] += sign * int(fit0 and fit1)
+        else:
+            s.num_fit[lane, k] += sign * (int(fit0) + int(fit1))
+
+
+@helper
+def update_rate(lane: int, c: Clusters, s: State) -> None:
+    """Set the objective from the integer sums, so that no error accumulates."""
+    i, rate = s.instance[lane], 0.0
+    for t in range(s.usable.shape[1]):
+        total = c.term_total[i, t]
+        if total > 0:
+            rate += c.term_weight[t] * (1.0 - s.usable[lane, t] / total)
+    s.rate[lane] = rate
+
+
+@helper
+def reward_of(lane: int, c: Clusters, s: State, before: float, published: bool) -> float:
+    """Return the reward of a migration that brought the rate from ``before`` to its present value."""
+    i = s.instance[lane]
+    if published:
+        return (before - s.rate[lane]) * c.free_total[i] / 128.0  # 32 cores on each of four nodes
+    limit, goal = c.migration_limit[i], c.goal[0]
+    reach, soft = 0.0, 1.0
+    for t in range(s.usable.shape[1]):
+        unit = max(1, c.term_size[t])
+        reach += c.term_weight[t] * limit * unit / max(1, c.term_total[i, t])
+    reach = min(reach, c.start_rate[i])
+    if goal >= 0.0:
+        reach = max(1e-9, c.start_rate[i] - goal)
+        soft = 1.0 - 0.5 * s.moves[lane] / limit
+    if reach <= 0.0:
+        return 0.0
+    return progress_reward(1.0, -before / reach, -s.rate[lane] / reach, soft, 0.0)
+
+
+# --- what is legal -------------------------------------------------------------------------------------------
+
+
+@helper
+def refresh_legal(lane: int, c: Clusters, s: State) -> None:
+    """Set ``vm_legal``, touching only classes whose number of feasible nodes crossed 0, 1 or 2."""
+    i = s.instance[lane]
+    for k in range(c.num_classes[i]):
+        level = min(s.num_fit[lane, k], 2)
+        if level != s.fit_level[lane, k] or level == 1:
+            s.fit_level[lane, k] = level
+            for row in range(c.class_begin[i, k], c.class_begin[i, k + 1]):
+                v = c.class_vms[i, row]
+                s.vm_legal[lane, v] = s.num_fit[lane, k] - fits_own(lane, c, s, v) > 0
+    for row in range(c.constrained.shape[1]):
+        v = c.constrained[i, row]
+        if v < 0:
+            break
+        s.vm_legal[lane, v] = has_target(lane, c, s, v)
+
+
+@helper
+def fits_own(lane: int, c: Clusters, s: State, v: int) -> int:
+    """Return 1 if the VM would fit once more where it is, which ``num_fit`` counts but is no target."""
+    i, pm, numa = s.instance[lane], s.vm_pm[lane, v], s.vm_numa[lane, v]
+    cores, mem = c.class_cores[i, c.vm_class[i, v]], c.class_mem_mb[i, c.vm_class[i, v]]
+    for node in range(2 * pm, 2 * pm + 2):
+        here = numa == 2 or node == 2 * pm + numa
+        if here and (s.free[lane, node] < cores or s.free_mem_mb[lane, node] < mem):
+            return 0
+    return 1
+
+
+@helper
+def has_target(lane: int, c: Clusters, s: State, v: int) -> bool:
+    """Return whether a VM of an anti-affinity set has a feasible target."""
+    i = s.instance[lane]
+    double = s.vm_numa[lane, v] == 2
+    room = s.num_fit[lane, c.vm_class[i, v]] - fits_own(lane, c, s, v)
+    if room <= 0:
+        return False
+    if room > c.num_conflicts[i, v] * (1 if double else 2):
+        return True  # more feasible nodes than its rivals can block
+    for node in range(0, 2 * c.num_pms[i], 2 if double else 1):
+        if is_target(lane, c, s, v, node):
+            return True
+    return False
+
+
+@helper
+def is_target(lane: int, c: Clusters, s: State, v: int, node: int) -> bool:
+    """Return whether a VM may move to a NUMA node; a double VM is sent to node 0 of a PM."""
+    i, pm, numa = s.instance[lane], node // 2, s.vm_numa[lane, v]
+    if not c.pm_active[i, pm]:
+        return False
+    cores, mem = c.class_cores[i, c.vm_class[i, v]], c.class_mem_mb[i, c.vm_class[i, v]]
+    if s.free[lane, node] < cores or s.free_mem_mb[lane, node] < mem:
+        return False
+    if numa == 2:
+        if node % 2 == 1 or pm == s.vm_pm[lane, v]:
+            return False
+        if s.free[lane, node + 1] < cores or s.free_mem_mb[lane, node + 1] < mem:
+            return False
+    elif node == 2 * s.vm_pm[lane, v] + numa:
+        return False
+    return not is_blocked(lane, c, s, v, pm)
+
+
+@helper
+def is_blocked(lane: int, c: Clusters, s: State, v: int, pm: int) -> bool:
+    """Return whether a PM (or its rack) hosts a VM that shares an anti-affinity set with ``v``."""
+    i = s.instance[lane]
+    for row in range(c.vm_sets_begin[i, v], c.vm_sets_begin[i, v + 1]):
+        group = c.vm_sets[i, row]
+        for member in range(c.set_begin[i, group], c.set_begin[i, group + 1]):
+            other = c.set_vms[i, member]
+            host = s.vm_pm[lane, other]
+            if other == v:
+                continue
+            if host == pm or (c.set_is_rack[i, group] and c.pm_rack[i, host] == c.pm_rack[i, pm]):
+                return True
+    return False
+
+
+@helper
+def mask_choices(lane: int, c: Clusters, s: State) -> None:
+    """Set the action mask: VMs and STOP, or the targets of the VM chosen."""
+    i, V, N = s.instance[lane], s.vm_pm.shape[1], s.free.shape[1]
+    v, mask = s.chosen[lane], s.action_mask
+    mask[lane, V + N] = v < 0
+    for node in range(V, V + N):
+        mask[lane, node] = False
+    if v < 0 and not s.terminated[lane]:
+        for u in range(V):
+            mask[lane, u] = s.vm_legal[lane, u]
+        return
+    for u in range(V):
+        mask[lane, u] = False
+    if v < 0:
+        return
+    if c.num_conflicts[i, v] > 0 or s.vm_numa[lane, v] == 2:
+        for node in range(2 * c.num_pms[i]):
+            mask[lane, V + node] = is_target(lane, c, s, v, node)
+        return
+    cores, mem = c.class_cores[i, c.vm_class[i, v]], c.class_mem_mb[i, c.vm_class[i, v]]
+    for node in range(2 * c.num_pms[i]):
+        fits = s.free[lane, node] >= cores and s.free_mem_mb[lane, node] >= mem
+        mask[lane, V + node] = fits and c.pm_active[i, node // 2]
+    mask[lane, V + 2 * s.vm_pm[lane, v] + s.vm_numa[lane, v]] = False
+
+
+@lanes
+def random_choice(lane: int, s: State, seed: int, choice: Array) -> None:
+    """Choose uniformly among the legal choices, STOP only where nothing else is."""
+    last, legal = s.action_mask.shape[1] - 1, 0
+    for a in range(last):
+        legal += int(s.action_mask[lane, a])
+    choice[lane] = last
+    if legal == 0 or s.terminated[lane]:
+        return
+    left = randint(seed, s.stream[lane], s.draws[lane], legal)
+    s.draws[lane] += 1
+    for a in range(last):
+        if s.action_mask[lane, a]:
+            if left == 0:
+                choice[lane] = a
+                return
+            left -= 1
+
+
+# --- the batch -----------------------------------------------------------------------------------------------
+
+
+class VMRSimulator(Simulator):
+    """B lanes of VM rescheduling over a bank of clusters.
+
+    Args:
+        instances: the bank; lanes draw from it, or are told rows of it.
+        num_envs: B.
+        objective: name for :func:`~rlsched.envs.vmr.objectives.parse_objective`.
+        migration_limit: moves per episode, one for all or one per instance; a float in (0, 1) is a share of
+            the cluster's VMs, rounded up.
+        goal: rate at which an episode ends, None = play to the limit or STOP.
+        reward: ``"simple"`` or ``"vm2rl"``.
+        seed: of the instances drawn and of the lanes' random numbers.
+        observe: keep the observation up to date; False is for rules and search, which read the state.
+        device: ``"cpu"`` or ``"cuda"``.
+
+    Raises:
+        ConfigError: an option is not allowed.
+        InstanceError: the bank is empty.
+    """
+
+    graph = GRAPH
+    unit = "migration"
+
+    def __init__(
+        self,
+        instances: Sequence[Cluster],
+        num_envs: int = 1,
+        *,
+        objective: str = "fr16",
+        migration_limit: float | Sequence[int] = 50,
+        goal: float | None = None,
+        reward: str = "simple",
+        seed: int = 0,
+        observe: bool = True,
+        device: str = "cpu",
+    ) -> None:
+        if not instances:
+            raise InstanceError("The bank of clusters is empty; give at least one instance.")
+        if reward not in REWARDS:
+            raise ConfigError(f"reward={reward!r}; allowed: {', '.join(REWARDS)}.")
+        if num_envs < 1:
+            raise ConfigError(f"num_envs={num_envs}; must be >= 1.")
+        if device not in ("cpu", "cuda"):
+            raise ConfigError(f"device={device!r}; allowed: cpu, cuda.")
+        self.instances, self.num_envs, self.device = list(instances), num_envs, device
+        self.objective, self.reward_name = parse_objective(objective), reward
+        self.goal, self.observe = goal, observe
+        self.metric = "fragment_rate" if goal is None else "migrations_to_goal"
+        limits = _limits(migration_limit, self.instances)
+        self._attach(pack(self.instances, self.objective, limits, goal), seed)
+
+    def _attach(self, clusters: Clusters, seed: int) -> None:
+        self._host_clusters, self.seed = clusters, seed
+        V, N = clusters.vm_class.shape[1], clusters.node_cores.shape[1]
+        self.sizes = {"vm": V, "numa": N}
+        self.num_edges = {"vm__on__numa": num_vm_edges(clusters), "numa__sibling__numa": N}
+        widths = {n.name: len(n.features) for n in GRAPH.nodes} | {"context": len(GRAPH.context)}
+        self._episodes = np.zeros(self.num_envs, np.int64)
+        state = allocate(clusters, self.num_envs, self.observe, widths)
+        self.clusters, self.state = self._to_device(clusters), self._to_device(state)
+
+    def _to_device(self, arrays):  # type: ignore[no-untyped-def]
+        if self.device == "cpu":
+            return arrays
+        from numba import cuda
+
+        return type(arrays)(*(cuda.to_device(a) for a in arrays))
+
+    def like(self, num_envs: int, observe: bool | None = None) -> VMRSimulator:
+        twin = object.__new__(VMRSimulator)
+        twin.__dict__.update(self.__dict__)
+        twin.num_envs, twin.observe = num_envs, self.observe if observe is None else observe
+        twin._attach(self._host_clusters, self.seed)
+        return twin
+
+    def reset(
+        self,
+        mask: NDArray[np.bool_] | None = None,
+        *,
+        seed: int | None = None,
+        instances: NDArray[np.int_] | Sequence[int] | None = None,
+    ) -> None:
+        if seed is not None:
+            self.seed = seed
+            self._episodes[:] = 0
+        mask = np.ones(self.num_envs, np.bool_) if mask is None else np.asarray(mask, np.bool_)
+        stream = np.array(
+            [bits(self.seed, lane, int(e)) for lane, e in enumerate(self._episodes)], np.int64
+        )
+        self._episodes[mask] += 1
+        if instances is None:
+            rows = (stream * self.num_instances) >> 32
+        else:
+            rows = np.asarray(instances, np.int64)
+            if rows.shape != (self.num_envs,) or rows.min() < 0 or rows.max() >= self.num_instances:
+                raise InstanceError(
+                    f"instances={rows.tolist()[:8]}; give {self.num_envs} rows in [0, {self.num_instances})."
+                )
+            stream = np.array([bits(self.seed, int(r), lane) for lane, r in enumerate(rows)], np.int64)
+        self._run(start, mask, rows.astype(np.int32), stream)
+        if self.observe:
+            self._run(observe_all, mask)
+
+    def _step(self, choice: Array) -> None:
+        self._run(step, choice, self.reward_name == "vm2rl")
+        if self.observe:
+            self._run(observe_step)
+
+    def _run(self, function, *args) -> None:  # type: ignore[no-untyped-def]
+        function(self.num_envs, self.clusters, self.state, *args, device=self.device)
+
+    def observation(self) -> dict[str, Array]:
+        if not self.observe:
+            raise ConfigError("This simulator was made with observe=False; it has no observation.")
+        s = self.state
+        return {
+            "vm": s.vm,
+            "numa": s.numa,
+            "vm__on__numa": s.vm_on_numa,
+            "numa__sibling__numa": s.numa_sibling_numa,
+            "context": s.context,
+            "num_nodes": s.num_nodes,
+            "action_mask": s.action_mask,
+        }
+
+    def metrics(self) -> dict[str, NDArray]:
+        """Return the rate, its start, the migrations made and, with a goal, those it took to reach it."""
+        rate, moves = np.array(self.state.rate), np.array(self.state.moves)
+        rows = np.array(self.state.instance)
+        host = self._host_clusters
+        out = {
+            "fragment_rate": rate,
+            "fragment_rate_before": host.start_rate[rows],
+            "num_migrations": moves,
+        }
+        if self.goal is not None:
+            failed = host.migration_limit[rows] + 1
+            out["migrations_to_goal"] = np.where(rate <= self.goal, moves, failed)
+        return out
+
+    def fingerprint(self) -> NDArray[np.int64]:
+        s = self.state
+        chosen = np.where(s.chosen >= 0, s.chosen + 1, 0).astype(np.int64)
+        twins = np.where(s.chosen >= 0, self._twin_key(), 0)
+        return s.hash ^ (np.where(chosen > 0, twins, 0) << 40) ^ (s.terminated.astype(np.int64) << 62)
+
+    def _twin_key(self) -> NDArray[np.int64]:
+        """Return (B,) a key of the chosen VM that its interchangeable twins on the same node share."""
+        lane, c, s = np.arange(self.num_envs), self._host_clusters, self.state
+        i, v = s.instance, np.maximum(s.chosen, 0)
+        twin = c.vm_movable[i, v] & (c.num_conflicts[i, v] == 0)
+        who = np.where(twin, c.vm_class[i, v], c.class_cores.shape[1] + v).astype(np.int64)
+        return 1 + 3 * s.vm_pm[lane, v] + s.vm_numa[lane, v] + 3 * s.pm_vms.shape[1] * who
+
+    def choices_of(self, lane: int, migration: Migration) -> tuple[int, int]:
+        """Return the two choices that make one migration in a lane."""
+        node = 2 * migration.pm + (migration.numa if migration.numa < 2 else 0)
+        return migration.vm, self.sizes["vm"] + node
+
+    def cluster(self, lane: int = 0) -> Cluster:
+        """Return the lane's instance as it is placed now."""
+        original = self.instances[int(self.state.instance[lane])]
+        V = original.num_vms
+        pm, numa = np.array(self.state.vm_pm[lane, :V]), np.array(self.state.vm_numa[lane, :V])
+        return replace(original, vm_pm=pm, vm_numa=numa)
+
+    def render(self, lane: int = 0) -> NDArray[np.uint8]:
+        from rlsched.envs.vmr.render import rgb_array
+
+        return rgb_array(self, lane)
+
+
+def _limits(limit: float | Sequence[int], clusters: Sequence[Cluster]) -> list[int]:
+    if isinstance(limit, Sequence):
+        limits = [int(x) for x in limit]
+    else:
+        limits = [math.ceil(limit * c.num_vms) if limit < 1 else int(limit) for c in clusters]
+    if len(limits) != len(clusters) or min(limits) < 0:
+        raise ConfigError(f"migration_limit={limit}; give one number >= 0, or one per instance.")
+    return limits
