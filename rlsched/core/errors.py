@@ -1,5 +1,6 @@
 """Errors that say what was given, what is allowed, and the next move."""
 
+# ruff: noqa: N818  (the names say what happened; a suffix adds nothing)
 from __future__ import annotations
 
 from collections.abc import Iterable

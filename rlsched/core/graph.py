@@ -1,16 +1,18 @@
 """GraphSpec: what the observation graph of an environment is made of, declared once.
 
-Spaces, documentation tables, network inputs and the metadata of exported policies are all generated from it.
-An observation is a dict of arrays, batch axis first, sizes padded to the largest instance of the batch:
+Spaces, documentation tables, network inputs and the metadata of exported policies are all generated
+from it. An observation is a dict of arrays, batch axis first, sizes padded to the largest instance
+of the batch:
 
 - ``<node type>``: (B, N, F) float32, raw features in their units;
-- ``<source>__<name>__<target>``: (B, E, 2) int32, (source, target) rows; a padding edge holds N, one past the
-  last row, where the network keeps a sacrificial node;
+- ``<source>__<name>__<target>``: (B, E, 2) int32, (source, target) rows; a padding edge holds N,
+  one past the last row, where the network keeps a sacrificial node;
 - ``context``: (B, C) float32, features of the whole instance;
 - ``num_nodes``: (B, T) int32, how many rows of each node type are real;
 - ``action_mask``: (B, A) bool, True = allowed.
 
-A choice is one index in 0 .. A-1: the rows of the choosable node types, in declared order, then STOP.
+A choice is one index in 0 .. A-1: the rows of the choosable node types, in declared order, then
+STOP.
 """
 
 from __future__ import annotations
@@ -38,8 +40,8 @@ class Feature:
         name: column name.
         unit: unit of the raw value, ``"1"`` for a count, flag or share.
         scale: the network divides by it.
-        period: where the quantity matters modulo something, the period in the same unit (0 = none); the network
-            then also sees sines and cosines of it.
+        period: where the quantity matters modulo something, the period in the same unit (0 = none);
+            the network then also sees sines and cosines of it.
         doc: one line for the tables.
     """
 
@@ -124,12 +126,30 @@ class GraphSpec:
             spaces[e.key] = box(0, high, (num_edges[e.key], 2), np.int32)
         spaces[CONTEXT] = box(-FEATURE_LIMIT, FEATURE_LIMIT, (len(self.context),), np.float32)
         spaces[NUM_NODES] = box(0, max(sizes.values()), (len(self.nodes),), np.int32)
-        spaces[ACTION_MASK] = box(0, 1, (self.num_choices(sizes),), np.bool_)
+        spaces[ACTION_MASK] = box(0, 1, (self.num_choices(sizes),), np.bool_)  # type: ignore[arg-type]
         return gym.spaces.Dict(spaces)
 
     def to_json(self) -> str:
         """Return the whole declaration as JSON; equal text means equal graphs."""
         return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> GraphSpec:
+        """Return the declaration that :meth:`to_json` wrote.
+
+        Raises:
+            ValueError, KeyError, TypeError: the text is something else.
+        """
+        raw = json.loads(text)
+
+        def features(items: list[dict[str, Any]]) -> tuple[Feature, ...]:
+            return tuple(Feature(**item) for item in items)
+
+        nodes = [NodeType(n["name"], features(n["features"]), n["is_choosable"]) for n in raw["nodes"]]
+        edges = tuple(EdgeType(**e) for e in raw["edges"])
+        return cls(
+            raw["env"], raw["version"], tuple(nodes), edges, features(raw["context"]), raw["has_stop"]
+        )
 
     @property
     def digest(self) -> str:
@@ -146,7 +166,8 @@ class GraphSpec:
             other: dict[str, Any] = json.loads(text)
             label = f"{other['env']}/{other['version']}"
         except (ValueError, KeyError, TypeError):
-            raise CheckpointError(f"{origin}: the graph schema is unreadable; export it again.") from None
+            message = f"{origin}: the graph schema is unreadable; export it again."
+            raise CheckpointError(message) from None
         if json.dumps(other, sort_keys=True) != self.to_json():
             raise CheckpointError(
                 f"{origin}: graph schema {label}, this build has {self.env}/{self.version}; "
@@ -155,8 +176,10 @@ class GraphSpec:
 
     def table(self) -> str:
         """Return the Markdown tables of all features, for cards."""
-        groups = [(f"node `{n.name}`", n.features) for n in self.nodes] + [("context", self.context)]
+        groups = [(f"node `{n.name}`", n.features) for n in self.nodes]
+        groups.append(("context", self.context))
         lines = ["| where | feature | unit | scale | meaning |", "|---|---|---|---|---|"]
         for where, features in groups:
-            lines += [f"| {where} | `{f.name}` | {f.unit} | {f.scale:g} | {f.doc} |" for f in features]
+            for f in features:
+                lines.append(f"| {where} | `{f.name}` | {f.unit} | {f.scale:g} | {f.doc} |")
         return "\n".join(lines)

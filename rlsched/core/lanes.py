@@ -1,7 +1,7 @@
 """``@lanes``: one scalar function per lane, compiled for CPU threads and for CUDA.
 
-A lane is one running instance. A lane function takes the lane's index first and writes only that lane's rows,
-so results do not depend on the number of lanes, on their neighbours, or on threads::
+A lane is one running instance. A lane function takes the lane's index first and writes only that
+lane's rows, so results do not depend on the number of lanes, on their neighbours, or on threads::
 
     @lanes
     def step(lane, state, choice):
@@ -11,7 +11,8 @@ so results do not depend on the number of lanes, on their neighbours, or on thre
     step(num_envs, state, choice, device="cuda")   # all lanes, one CUDA thread each
     step.py(0, state, choice)                      # one lane in plain Python: the oracle in tests
 
-Compiled code is cached on disk under a digest of the package's sources: the second start compiles nothing.
+Compiled code is cached on disk under a digest of the package's sources: the second start compiles
+nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ __all__ = ["Lanes", "helper", "lanes", "num_threads", "set_num_threads"]
 MIN_LANES_PER_THREAD = 32
 """Below this many lanes a thread's hand-over costs more than its work."""
 CUDA_BLOCK = 128
+JIT: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "_nrt": False}
 
 helper = register_jitable(forceinline=True, error_model="numpy", _nrt=False)
 """Marks a function that lane functions call; works on every target and in plain Python."""
@@ -76,7 +79,7 @@ class Lanes:
             self._loop(0, num_lanes, args)
             return
         cuts = [num_lanes * t // threads for t in range(threads + 1)]
-        jobs = [_pool().submit(self._loop, lo, hi, args) for lo, hi in zip(cuts[1:-1], cuts[2:], strict=True)]
+        jobs = [_pool().submit(self._loop, lo, hi, args) for lo, hi in pairwise(cuts[1:])]
         self._loop(0, cuts[1], args)
         for job in jobs:
             job.result()
@@ -86,12 +89,14 @@ class Lanes:
             device_body = cuda.jit(device=True)(self.py)
 
             def kernel(n: int, args: tuple) -> None:
-                lane = cuda.grid(1)
+                lane: Any = cuda.grid(1)  # type: ignore[call-arg]
                 if lane < n:
                     device_body(lane, *args)
 
             self._kernel = cuda.jit(kernel)
-        self._kernel[(num_lanes + CUDA_BLOCK - 1) // CUDA_BLOCK, CUDA_BLOCK](num_lanes, args)
+        args = tuple(_known(a) for a in args)
+        block = min(CUDA_BLOCK, num_lanes)
+        self._kernel[(num_lanes + block - 1) // block, block](num_lanes, args)
 
 
 def lanes(fn: Callable[..., None]) -> Lanes:
@@ -99,12 +104,20 @@ def lanes(fn: Callable[..., None]) -> Lanes:
     return Lanes(fn)
 
 
+def _known(arg: Any) -> Any:
+    """Return a torch tensor on the device as Numba's array: inside a tuple it knows no other."""
+    foreign = hasattr(arg, "__cuda_array_interface__") and not hasattr(arg, "__cuda_ndarray__")
+    return cuda.as_cuda_array(arg) if foreign else arg
+
+
 def _compile(fn: Callable[..., None]) -> tuple[Any, Any]:
-    # The loop is compiled under the lane function's own file, line and globals: Numba never finds the cache of a
-    # closure again. The cache folder carries a digest because Numba does not notice a changed helper elsewhere.
-    saved, numba.config.CACHE_DIR = numba.config.CACHE_DIR, _cache_dir()
+    # The loop is compiled under the lane function's own file, line and globals: Numba never finds
+    # the cache of a closure again. The cache folder carries a digest because Numba does not notice
+    # a changed helper elsewhere.
+    config: Any = numba.config
+    saved, config.CACHE_DIR = config.CACHE_DIR, _cache_dir()
     try:
-        body = njit(nogil=True, cache=True, error_model="numpy", _nrt=False)(fn)
+        body = njit(**JIT)(fn)
         name, scope = f"_{fn.__name__}_loop", fn.__globals__
         scope[f"_{fn.__name__}_body"] = body
         source = (
@@ -114,16 +127,17 @@ def _compile(fn: Callable[..., None]) -> tuple[Any, Any]:
         )
         blank = "\n" * (fn.__code__.co_firstlineno - 1)
         exec(compile(blank + source, fn.__code__.co_filename, "exec"), scope)
-        return body, njit(nogil=True, cache=True, error_model="numpy", _nrt=False)(scope[name])
+        return body, njit(**JIT)(scope[name])
     finally:
-        numba.config.CACHE_DIR = saved
+        config.CACHE_DIR = saved
 
 
 @cache
 def _cache_dir() -> str:
-    """Folder of compiled code: ``RLSCHED_CACHE_DIR`` or the user's cache, then a digest of the sources."""
+    """Folder of compiled code: ``RLSCHED_CACHE_DIR`` or the user's cache, with the digest."""
     root = os.environ.get("RLSCHED_CACHE_DIR") or os.environ.get("NUMBA_CACHE_DIR")
-    base = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rlsched"
+    users = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    base = Path(root) if root else users / "rlsched"
     digest = hashlib.sha256()
     package = Path(__file__).parent.parent
     for folder in ("core", "envs"):
@@ -135,3 +149,6 @@ def _cache_dir() -> str:
 @cache
 def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max(1, (os.cpu_count() or 1)), thread_name_prefix="lanes")
+
+
+os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork

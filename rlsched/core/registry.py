@@ -21,10 +21,13 @@ class Problem:
         name: short name, as in ``env=vmr``.
         gym_id: Gymnasium id, bumped when behaviour changes.
         config: dataclass type of its options, field by field the keys of ``env.<key>=``.
-        make: ``make(config, num_envs, instances=None, seed=0, observe=True, device="cpu")`` -> Simulator.
+        make: ``make(config, num_envs, instances=None, seed=0, observe=True, device="cpu")`` ->
+            Simulator.
         load_instances: ``load_instances(config, path)`` -> instances read from a file or folder.
-        generate_instances: ``generate_instances(config, num, seed)`` -> generated instances, split by seed.
+        generate_instances: ``generate_instances(config, num, seed)`` -> generated instances, split
+            by seed.
         rules: name -> ``factory(config)`` giving a Policy.
+        teachers: name -> ``factory(config)`` giving a Teacher; rules teach without being named here.
         default_policies: what a comparison contains unless told otherwise.
         dispatch: ``dispatch(config, policy, input, limit, budget_s, seed)`` -> JSON-ready plan.
         plot: ``plot(simulator, lane, ax)`` -> ax, a picture of one lane for reports.
@@ -37,6 +40,7 @@ class Problem:
     load_instances: Callable[..., list]
     generate_instances: Callable[..., list]
     rules: dict[str, Callable[..., Any]]
+    teachers: dict[str, Callable[..., Any]]
     default_policies: tuple[str, ...]
     dispatch: Callable[..., dict]
     plot: Callable[..., Any]

@@ -1,9 +1,9 @@
 """RewardSpec: progress times soft factors, minus hard terminations.
 
 ``r_t = c * dPhi_t * prod_j p_j,t - sum_k T_k [k fires]``. Phi is the share of the task done; with
-``running_max`` only a new best pays, which suits quantities that can be lost and regained (route progress).
-Where every choice may undo an earlier one and the final state is what counts, it is off, and the rewards of an
-episode sum to ``c * (Phi_T - Phi_0)`` exactly.
+``running_max`` only a new best pays, which suits quantities that can be lost and regained (route
+progress). Where every choice may undo an earlier one and the final state is what counts, it is off,
+and the rewards of an episode sum to ``c * (Phi_T - Phi_0)`` exactly.
 
 Source: the general form of CaRL (Jaeger et al. 2025).
 """

@@ -1,8 +1,8 @@
 """Counter-based random numbers that lanes can call: (seed, stream, event) -> number.
 
-A number depends on its three counters alone, so a rule and a policy meet the same arrivals, breakdowns and
-noise, whatever the batch size or the order of calls. Plain Python, CPU and CUDA give equal bits: products wrap
-at 64 bits in compiled code, but only their low 32 bits are kept.
+A number depends on its three counters alone, so a rule and a policy meet the same arrivals,
+breakdowns and noise, whatever the batch size or the order of calls. Plain Python, CPU and CUDA give
+equal bits: products wrap at 64 bits in compiled code, but only their low 32 bits are kept.
 
 Source of the mixing function: C. Wellons, "Prospecting for hash functions" (2018), lowbias32.
 """
@@ -10,6 +10,7 @@ Source of the mixing function: C. Wellons, "Prospecting for hash functions" (201
 from __future__ import annotations
 
 from rlsched.core.lanes import helper
+
 
 @helper
 def mix32(x: int) -> int:

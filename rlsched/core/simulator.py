@@ -4,29 +4,53 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlsched.core.errors import IllegalChoice
 from rlsched.core.graph import ACTION_MASK, GraphSpec
+from rlsched.core.lanes import lanes
 
 Array = Any
 """A NumPy array, or a Numba device array where the simulator runs on CUDA."""
 
 
+def host(array: Array) -> NDArray:
+    """Return an array in host memory: itself, or a copy of a device array."""
+    return array.copy_to_host() if hasattr(array, "copy_to_host") else np.asarray(array)
+
+
+@lanes
+def check_choice(
+    lane: int, mask: Array, terminated: Array, choice: Array, is_illegal: Array
+) -> None:
+    """Mark a running lane whose choice is masked or no choice at all."""
+    a = choice[lane]
+    allowed = 0 <= a < mask.shape[1] and mask[lane, a]
+    is_illegal[lane] = not (allowed or terminated[lane])
+
+
+@lanes
+def copy_element(i: int, source: Array, theirs: Array, mine: Array) -> None:
+    """Copy one element of row ``source[lane]`` of a (B, K) array to row ``lane`` of another."""
+    lane, k = i // mine.shape[1], i % mine.shape[1]
+    mine[lane, k] = theirs[source[lane], k]
+
+
 class Simulator(ABC):
     """B lanes over a bank of instances; a subclass supplies the lane functions.
 
-    A lane plays one episode: :meth:`reset` gives it an instance, :meth:`step` applies one choice per lane, and a
-    terminated lane ignores further steps until it is reset. Every array is batch axis first and is updated in
-    place; copy what must outlive the next step.
+    A lane plays one episode: :meth:`reset` gives it an instance, :meth:`step` applies one choice
+    per lane, and a terminated lane ignores further steps until it is reset. Every array is batch
+    axis first and is updated in place; copy what must outlive the next step.
 
     Attributes:
         graph: the observation graph.
         metric: name of the problem's own score, a key of :meth:`metrics`.
         lower_is_better: its direction.
+        can_stop: STOP ends the episode at any decision, so every state on the way is a result.
         unit: what one full decision is called, for benchmarks (``"migration"``).
         state: NamedTuple of per-lane arrays.
         num_envs: B.
@@ -38,10 +62,11 @@ class Simulator(ABC):
     graph: ClassVar[GraphSpec]
     metric: str
     lower_is_better: ClassVar[bool] = True
+    can_stop: ClassVar[bool] = False
     unit: ClassVar[str]
     render_modes: ClassVar[tuple[str, ...]] = ("rgb_array",)
 
-    state: NamedTuple
+    state: Any
     num_envs: int
     device: str
     sizes: dict[str, int]
@@ -69,8 +94,8 @@ class Simulator(ABC):
 
         Args:
             mask: (B,) bool, lanes to reset; None = all.
-            seed: new seed for the instances drawn and for the lanes' random numbers; lanes restart their
-                episode counters, so equal seeds give equal episodes. None keeps counting.
+            seed: new seed for the instances drawn and for the lanes' random numbers; lanes restart
+                their episode counters, so equal seeds give equal episodes. None keeps counting.
             instances: (B,) rows of the bank, instead of drawing them.
         """
 
@@ -88,26 +113,31 @@ class Simulator(ABC):
 
     @abstractmethod
     def fingerprint(self) -> NDArray[np.int64]:
-        """Return (B,) int64, equal for lanes whose futures are equal; search drops duplicates by it."""
+        """Return (B,) int64, equal for lanes whose futures are equal; search drops doubles."""
 
     @abstractmethod
-    def like(self, num_envs: int) -> Simulator:
-        """Return a simulator of the same problem and bank with another number of lanes, all unset."""
+    def like(self, num_envs: int, observe: bool | None = None) -> Simulator:
+        """Return a simulator of the same problem and bank with another number of lanes, all unset.
+
+        Args:
+            num_envs: B of the new one.
+            observe: whether it keeps its observation up to date; None = as this one.
+        """
 
     @property
     def reward(self) -> Array:
         """(B,) float32, reward of the last step."""
-        return self.state.reward  # type: ignore[attr-defined]
+        return self.state.reward
 
     @property
     def terminated(self) -> Array:
         """(B,) bool, lanes whose episode has ended."""
-        return self.state.terminated  # type: ignore[attr-defined]
+        return self.state.terminated
 
     @property
     def action_mask(self) -> Array:
         """(B, A) bool, True = allowed."""
-        return self.state.action_mask  # type: ignore[attr-defined]
+        return self.state.action_mask
 
     def step(self, choice: Array) -> None:
         """Apply one choice per lane; results are in ``reward``, ``terminated`` and the observation.
@@ -120,21 +150,21 @@ class Simulator(ABC):
         """
         if self.device == "cpu":
             choice = np.asarray(choice, np.int32)
-            self._check(choice)
+        self._check(choice)
         self._step(choice)
 
-    def _check(self, choice: NDArray[np.int32]) -> None:
-        if choice.shape != (self.num_envs,):
-            raise IllegalChoice(f"choice has shape {choice.shape}; expected ({self.num_envs},).")
-        inside = (choice >= 0) & (choice < self.num_choices)
-        legal = inside & self.action_mask[np.arange(self.num_envs), np.where(inside, choice, 0)]
-        bad = ~(legal | self.terminated)
-        if bad.any():
-            lane = int(bad.argmax())
-            allowed = np.flatnonzero(self.action_mask[lane])
+    def _check(self, choice: Array) -> None:
+        B = self.num_envs
+        if tuple(choice.shape) != (B,):
+            raise IllegalChoice(f"choice has shape {tuple(choice.shape)}; expected ({B},).")
+        is_illegal = np.zeros(B, np.bool_)
+        check_choice(B, self.action_mask, self.terminated, choice, is_illegal, device=self.device)
+        if is_illegal.any():
+            lane = int(is_illegal.argmax())
+            allowed = np.flatnonzero(host(self.action_mask[lane]))
             shown = ", ".join(map(str, allowed[:8])) + (", ..." if len(allowed) > 8 else "")
             raise IllegalChoice(
-                f"lane {lane} chose node {choice[lane]}; legal: [{shown}]. "
+                f"lane {lane} chose node {int(choice[lane])}; legal: [{shown}]. "
                 f"Use observation[{ACTION_MASK!r}]."
             )
 
@@ -146,15 +176,36 @@ class Simulator(ABC):
         """
         source = np.asarray(source)
         moved = np.flatnonzero(source != np.arange(self.num_envs))
-        if len(moved):
+        if len(moved) and self.device == "cpu":
             for array in self.state:
                 array[moved] = array[source[moved]]
+        elif len(moved):
+            self._gather(self.state, source)
 
     def adopt(self, other: Simulator, source: NDArray[np.int_]) -> None:
-        """Make lane i a copy of lane ``source[i]`` of another simulator over the same bank."""
-        for mine, theirs in zip(self.state, other.state, strict=True):
-            if mine.shape[1:] == theirs.shape[1:]:
-                mine[:] = theirs[source]
+        """Make lane i a copy of lane ``source[i]`` of another simulator, in place.
+
+        Both have the same bank and device. What only one of them keeps, an observation, is left.
+        """
+        if self.device == "cpu":
+            for mine, theirs in zip(self.state, other.state, strict=True):
+                if mine.size and theirs.size:
+                    mine[:] = theirs[source]
+        else:
+            self._gather(other.state, np.asarray(source))
+
+    def _gather(self, others: Any, source: NDArray[np.int_]) -> None:
+        """Copy rows between arrays on the device, one thread per element."""
+        from numba import cuda
+
+        rows = cuda.to_device(source)
+        for mine, theirs in zip(self.state, others, strict=True):
+            if mine.size and theirs.size:
+                if mine is theirs:
+                    theirs = cuda.device_array_like(mine)
+                    theirs.copy_to_device(mine)
+                flat = (a.reshape(a.shape[0], a.size // a.shape[0]) for a in (theirs, mine))
+                copy_element(mine.size, rows, *flat, device=self.device)
 
     def render(self, lane: int = 0) -> NDArray[np.uint8]:
         """Return an (H, W, 3) uint8 picture of one lane."""

@@ -1,3 +1,161 @@
-"""Exact."""
-from rlsched.envs.vmr.exact_cpsat import solve_aggregated, solve_per_vm
-from rlsched.envs.vmr.exact_columns import solve_columns
+"""Exact solvers with bounds: lower the rate within a migration limit, or reach a goal in the fewest moves.
+
+Three forms of one model, each relaxing the order of moves; form A and the columns relax anti-affinity too:
+- columns (``exact_columns``): one exchange of VMs per PM, column generation. The strongest by far; needs memory that
+  cannot bind and an objective of slots of cores;
+- form A (``exact_cpsat``): classes of equal VMs, CP-SAT; any objective;
+- form B (``exact_cpsat``): single VMs, CP-SAT, anti-affinity in the model; small clusters only.
+
+What a form proposes is then carried out move by move on the real constraints. Where something stays undone (a cycle of
+full nodes, anti-affinity), the form is asked again from there, with the VMs that could not leave pinned.
+
+Source: VM2RL (EuroSys 2025) for the problem and form B.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from time import perf_counter
+
+import numpy as np
+
+from rlsched.core.errors import ConfigError
+from rlsched.envs.vmr.cluster import Cluster, Migration
+from rlsched.envs.vmr.exact_columns import columns_gap, propose_columns
+from rlsched.envs.vmr.exact_cpsat import propose_placement
+from rlsched.envs.vmr.exact_model import Problem, Proposal, Solution, state_problem
+from rlsched.envs.vmr.exact_order import order_exchange, order_moves
+from rlsched.envs.vmr.objectives import Objective
+
+__all__ = [
+    "Solution",
+    "order_moves",
+    "solve",
+    "solve_aggregated",
+    "solve_columns",
+    "solve_per_vm",
+]
+
+RETRY_S = 0.02
+"""Seconds that must be left for asking a form again to be worth it."""
+Form = Callable[[Problem, float], Proposal]
+"""Proposes an answer to a problem within some seconds."""
+
+
+def solve(
+    cluster: Cluster,
+    objective: Objective,
+    migration_limit: int,
+    time_limit_s: float,
+    hint: Sequence[Migration] = (),
+    num_threads: int = 2,
+    goal: float | None = None,
+) -> Solution:
+    """Return the best plan found in the time, and what is proven about it: columns where they apply, else form A.
+
+    The answer is never worse than the hint, nor than no move at all. The first call of a process also imports
+    OR-Tools and loads compiled code (a second; more when Numba compiles it the first time).
+
+    Args:
+        cluster: the placement now.
+        objective: what to lower.
+        migration_limit: most moves, >= 0.
+        time_limit_s: wall time, seconds.
+        hint: a plan to start from, moves legal one after another; cut to the limit.
+        num_threads: threads of the integer search.
+        goal: look for the fewest moves that reach a rate this low; if none can, for the lowest rate.
+
+    Raises:
+        ConfigError: the hint holds an illegal move, or the limit is negative.
+        MissingExtra: OR-Tools is not installed.
+    """
+    form = solve_columns if columns_gap(cluster, objective) is None else solve_aggregated
+    return form(cluster, objective, migration_limit, time_limit_s, hint, num_threads, goal)
+
+
+def solve_columns(
+    cluster: Cluster,
+    objective: Objective,
+    migration_limit: int,
+    time_limit_s: float,
+    hint: Sequence[Migration] = (),
+    num_threads: int = 2,
+    goal: float | None = None,
+) -> Solution:
+    """Solve the column form; arguments and result as ``solve``.
+
+    Raises:
+        ConfigError: the form does not apply to the cluster or the objective; or as ``solve``.
+        MissingExtra: OR-Tools is not installed.
+    """
+    gap = columns_gap(cluster, objective)
+    if gap is not None:
+        raise ConfigError(f"The column form does not apply: {gap}; use solve or solve_aggregated.")
+    problem = state_problem(cluster, objective, migration_limit, goal, hint)
+    return _pursue(problem, partial(propose_columns, num_threads=num_threads), time_limit_s)
+
+
+def solve_aggregated(
+    cluster: Cluster,
+    objective: Objective,
+    migration_limit: int,
+    time_limit_s: float,
+    hint: Sequence[Migration] = (),
+    num_threads: int = 2,
+    goal: float | None = None,
+) -> Solution:
+    """Solve form A; arguments, result and errors as ``solve``."""
+    problem = state_problem(cluster, objective, migration_limit, goal, hint)
+    form = partial(propose_placement, num_threads=num_threads, per_vm=False)
+    return _pursue(problem, form, time_limit_s)
+
+
+def solve_per_vm(
+    cluster: Cluster,
+    objective: Objective,
+    migration_limit: int,
+    time_limit_s: float,
+    hint: Sequence[Migration] = (),
+    num_threads: int = 2,
+    goal: float | None = None,
+) -> Solution:
+    """Solve form B; arguments, result and errors as ``solve``. A model too large for the time is not begun."""
+    problem = state_problem(cluster, objective, migration_limit, goal, hint)
+    form = partial(propose_placement, num_threads=num_threads, per_vm=True)
+    return _pursue(problem, form, time_limit_s)
+
+
+def _pursue(problem: Problem, form: Form, time_limit_s: float) -> Solution:
+    """Ask a form, carry out what it proposes, and ask again from there while something stays undone."""
+    start = perf_counter()
+    first, plan, stuck = form(problem, time_limit_s), list[Migration](), list[int]()
+    here, proposal, is_ordered = problem, first, True
+    while True:
+        moves, undone = order_exchange(
+            here.cluster, proposal.classes, proposal.change, here.migration_limit
+        )
+        plan, stuck, is_ordered = plan + moves, stuck + undone, is_ordered and not undone
+        best, seconds = problem.best_start(plan), perf_counter() - start
+        answer = problem.solution(best, first.points, first.moves, is_ordered, seconds)
+        left_s = time_limit_s - seconds
+        if (
+            not undone
+            or answer.status == "optimal"
+            or left_s <= RETRY_S
+            or len(plan) >= problem.migration_limit
+        ):
+            return answer
+        here = _continue(problem, plan, stuck)
+        proposal = form(here, left_s)
+
+
+def _continue(problem: Problem, plan: Sequence[Migration], stuck: Sequence[int]) -> Problem:
+    """Return the problem after a plan, with the VMs that could not leave pinned."""
+    cluster = problem.cluster.migrate(plan)
+    movable = cluster.vm_movable.copy()
+    movable[np.array(stuck, int)] = False
+    left = problem.migration_limit - len(plan)
+    pinned = replace(cluster, vm_movable=movable)
+    return replace(problem, cluster=pinned, migration_limit=left, hint=())

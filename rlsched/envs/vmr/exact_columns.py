@@ -1,292 +1,354 @@
 """The column form: choose one exchange of VMs per PM, by column generation.
 
-PMs in the same state are one row. A column is an exchange on such a PM (which VMs leave, which arrive, the slots gained);
-the master problem picks columns so that of every class as many VMs leave as arrive, within the migration limit. Its linear
-relaxation, with columns priced exactly (``exact_pricing``), bounds every plan, and far more tightly than form A: the
-integer problem over the columns priced on the way nearly always meets it. On the published snapshots (279 and 1176 PMs,
-limit 50) that proves the optimum in well under a second, where form A needs several seconds or does not finish.
+PMs in the same state are one kind. A column is an exchange on a PM of a kind: which VMs leave, which arrive, and the
+points gained. The master problem picks columns so that of every class as many VMs arrive as leave, within the migration
+limit. Its linear relaxation, with columns priced exactly (``exact_pricing``), bounds every plan, far more tightly than
+form A does; and the integer problem over the columns priced on the way nearly always meets that bound.
 
-Memory must not bind, and every term must count slots of cores. Anti-affinity is relaxed as in form A: the bound holds,
-VMs are chosen afterwards so that it is kept, and what remains of the limit is spent again on what could not be done.
-
-Source: Dantzig & Wolfe (1960) decomposition, solved as in Gilmore & Gomory (1961); bound by Lagrangian duality,
-smoothing of the prices after Wentges (1997).
+Source: Dantzig & Wolfe (1960) decomposition, priced as in Gilmore & Gomory (1961); prices smoothed as in Wentges (1997).
 """
 
 from __future__ import annotations
+
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlsched.core.errors import ConfigError
-from rlsched.envs.vmr.cluster import BOTH, Cluster, Migration
+from rlsched.envs.vmr.cluster import BOTH, Cluster
 from rlsched.envs.vmr.exact_model import (
     ROUNDING,
     Problem,
-    Solution,
+    Proposal,
     VmClasses,
     classify,
     import_cp_model,
     import_linear_solver,
     memory_can_bind,
-    state_problem,
 )
-from rlsched.envs.vmr.exact_order import order_exchange
 from rlsched.envs.vmr.exact_pricing import PmKinds, best_exchanges
 from rlsched.envs.vmr.objectives import Objective
 
 SMOOTHING = 0.5
-"""Weight of the best prices so far against the master's latest; damps their oscillation."""
-FINE = 10_000
-"""Integer steps per most valuable unit in the integer problem, when units differ in worth."""
-MASTER_SHARE = 0.6
-"""Most of the time limit that pricing may take; the integer problem has the rest."""
+"""Weight of the best prices so far against the relaxation's latest; damps their swings."""
+PRICING_SHARE = 0.6
+"""Most of the time limit that the relaxation may take; the integer problem has the rest."""
+UNBOUNDED = 2**40
 
 
-def columns_support(cluster: Cluster, objective: Objective) -> str | None:
-    """Say why the column form does not apply; None if it does."""
+def columns_gap(cluster: Cluster, objective: Objective) -> str | None:
+    """Say why the column form does not apply to a cluster and an objective; None if it does."""
     if any(t.kind in ("memory", "empty") for t in objective.terms):
         return f"objective {objective.name!r} has a mem or empty term"
     if memory_can_bind(cluster):
-        return "memory can bind (a VM asks for more MB per core than a NUMA node has)"
+        return "memory can bind, as a VM asks for more MB per core than a NUMA node has"
     return None
+
+
+def propose_columns(problem: Problem, time_limit_s: float, num_threads: int) -> Proposal:
+    """Solve the column form: most points in the fewest moves; then the fewest moves to the goal."""
+    deadline = perf_counter() + time_limit_s
+    master, moves = _Master(problem), 0.0
+    points = master.price_out(deadline)
+    counts = master.choose(np.zeros(0, np.int64), deadline, num_threads)
+    if problem.goal is not None and problem.target <= master.points(counts):
+        master.aim(problem.target)
+        moves = -master.price_out(deadline)
+        counts = master.choose(counts, deadline, num_threads)
+    return Proposal(master.classes, master.change(counts), points, moves)
 
 
 @dataclass(frozen=True, eq=False)
 class _Kinds:
-    """The PMs of a cluster by kind: the pricing tables, and which PMs a kind stands for.
+    """The active PMs by state.
 
     Attributes:
-        tables: what pricing needs.
+        tables: what pricing needs of each kind.
         pms: rows of the PMs of each kind.
-        is_swapped: (P,) bool, the kind lists this PM's node 1 first.
-        unit: cores per size unit.
+        is_swapped: (P,) bool, a PM whose node 1 is its kind's node 0.
     """
 
     tables: PmKinds
     pms: list[NDArray[np.int64]]
     is_swapped: NDArray[np.bool_]
 
-    @property
-    def number(self) -> NDArray[np.float64]:
-        """(G,) PMs of each kind."""
-        return np.array([len(rows) for rows in self.pms], float)
-
 
 def _kinds(problem: Problem, classes: VmClasses) -> _Kinds:
-    cluster = problem.cluster
-    single, double = np.flatnonzero(~classes.is_double), np.flatnonzero(classes.is_double)
-    parts = [u.size // 2 if u.kind == "cores_double" else u.size for u in problem.units]
-    unit = int(np.gcd.reduce([*classes.cores.tolist(), *parts]))
-    count = np.minimum(classes.counts, problem.migration_limit)
-    nodes = np.concatenate(
-        [cluster.free_cores.T[:, :, None] // unit, count[single][:, :, :2].transpose(2, 1, 0)], axis=2
-    )
-    is_swapped = np.array([a > b for a, b in zip(*nodes.tolist(), strict=True)], bool)
+    cluster, is_double = problem.cluster, classes.is_double
+    sizes = [u.size // 2 if u.kind == "cores_double" else u.size for u in problem.units]
+    unit = int(np.gcd.reduce([*classes.cores.tolist(), *sizes]))
+    count = np.minimum(classes.counts, problem.migration_limit).astype(np.int64)
+    free = (cluster.free_cores // unit).astype(np.int64)
+    nodes = np.concatenate([free[None], count[~is_double][:, :, :BOTH]]).transpose(2, 1, 0)
+    is_swapped = np.array([first > second for first, second in zip(*nodes.tolist(), strict=True)])
     nodes[:, is_swapped] = nodes[::-1, is_swapped]
-    state = np.concatenate([*nodes, count[double][:, :, BOTH].T], axis=1).astype(np.int64)
+    state = np.concatenate([*nodes, count[is_double][:, :, BOTH].T], axis=1)
     active = np.flatnonzero(cluster.pm_active)
     rows, kind = np.unique(state[active], axis=0, return_inverse=True)
-    width = 1 + len(single)
-    node0, node1, doubles = np.split(rows, [width, 2 * width], axis=1)
-    cap = int(cluster.pm_cores.max()) // unit
-    node_worth, level_worth = _worth(problem, cap, unit)
+    width = nodes.shape[2]
+    pairs = rows[:, : 2 * width].reshape(len(rows), 2, width)
+    node_worth, level_worth = _worth(problem, int(cluster.pm_cores.max()) // unit, unit)
     levels = np.flatnonzero(np.diff(level_worth, prepend=-1.0))
     tables = PmKinds(
-        np.stack([node0[:, 0], node1[:, 0]], axis=1),
-        np.ascontiguousarray(np.stack([node0[:, 1:], node1[:, 1:]], axis=1)),
-        np.ascontiguousarray(doubles),
-        classes.cores[single] // unit,
-        classes.cores[double] // unit,
-        node_worth,
-        levels,
-        level_worth[levels],
+        free=np.ascontiguousarray(pairs[:, :, 0]),
+        single_count=np.ascontiguousarray(pairs[:, :, 1:]),
+        double_count=np.ascontiguousarray(rows[:, 2 * width :]),
+        single_size=classes.cores[~is_double] // unit,
+        double_size=classes.cores[is_double] // unit,
+        node_worth=node_worth,
+        levels=levels,
+        level_worth=level_worth[levels],
     )
     pms = [active[kind.reshape(-1) == g] for g in range(len(rows))]
     return _Kinds(tables, pms, is_swapped)
 
 
-def _worth(problem: Problem, cap: int, unit: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return worth by free cores of a node, and by free cores of the scarcer node; the dearest unit is 1."""
-    cores = np.arange(cap + 1) * unit
+def _worth(
+    problem: Problem, cap: int, unit: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return points by free cores of a node, and by free cores of a PM's scarcer node."""
+    cores = unit * np.arange(cap + 1)
     node, scarcer = np.zeros(cap + 1), np.zeros(cap + 1)
     for u in problem.units:
         if u.kind == "cores":
-            node += u.worth / problem.dearest * (cores // u.size)
+            node += u.worth * (cores // u.size)
         else:
-            scarcer += u.worth / problem.dearest * (cores // (u.size // 2))
+            scarcer += u.worth * (cores // (u.size // 2))
     return node, scarcer
 
 
-def solve_columns(
-    cluster: Cluster,
-    objective: Objective,
-    migration_limit: int,
-    time_limit_s: float,
-    hint: Sequence[Migration] = (),
-    num_threads: int = 2,
-    goal: float | None = None,
-) -> Solution:
-    """Solve the column form; arguments and result as ``exact.solve``.
+class _Column(NamedTuple):
+    """An exchange on a PM of a kind.
 
-    Raises:
-        ConfigError: the form does not apply to this cluster or objective.
+    Attributes:
+        kind: index of the kind.
+        nodes: the node rows it takes: one for single-NUMA VMs on one node, else both.
+        exchange: (2 S + D,) int64, arrivals minus leavings, as in ``best_exchanges``.
+        balance: (S + D,) int64, the same by class.
+        points: points gained.
+        moves: VMs that leave.
     """
-    reason = columns_support(cluster, objective)
-    if reason is not None:
-        raise ConfigError(f"The column form does not apply: {reason}; use solve or solve_aggregated.")
-    start = perf_counter()
-    problem = state_problem(cluster, objective, migration_limit, goal, hint)
-    master = _Master(problem)
-    master.generate(start + MASTER_SHARE * time_limit_s)
-    change = master.choose(start + time_limit_s - perf_counter(), num_threads)
-    plan, is_ordered = order_exchange(cluster, master.classes, change, migration_limit)
-    print('order', len(plan), is_ordered, np.maximum(change,0).sum(), perf_counter()-start)
-    plan, is_ordered = problem.incumbent(plan, is_ordered)
-    return problem.solution(plan, master.rate_bound(), 0, is_ordered, perf_counter() - start)
+
+    kind: int
+    nodes: tuple[int, ...]
+    exchange: NDArray[np.int64]
+    balance: NDArray[np.int64]
+    points: int
+    moves: int
 
 
 class _Master:
-    """The master problem: its columns, its linear relaxation and its integer problem.
-
-    A column is (kind, exchange, rows): the exchange is 2 S + D counts as in ``best_exchanges``, the rows are which of the
-    kind's two node rows it uses. An exchange of single-NUMA VMs on one node leaves the other node to another column.
-    """
+    """The columns priced so far, the linear relaxation over them, and the integer problem over them."""
 
     def __init__(self, problem: Problem) -> None:
-        self.problem = problem
+        self.problem, self.limit = problem, problem.migration_limit
         self.classes = classify(problem.cluster, has_memory=False)
         self.kinds = _kinds(problem, self.classes)
-        tables = self.kinds.tables
-        self.num_single, self.num_double = len(tables.single_size), len(tables.double_size)
-        self.columns: dict[bytes, int] = {}
-        self.kind, self.exchange, self.uses = [], [], []
-        self.gain, self.moves, self.balance = [], [], []
-        self.bound = math.inf
-        self.now = self._total(tables.free)
-        lp = import_linear_solver().Solver.CreateSolver("GLOP")
-        self.lp = lp
-        lp.Objective().SetMaximization()
-        self.limit_row = lp.Constraint(-lp.infinity(), problem.migration_limit)
-        self.class_rows = [lp.Constraint(0, lp.infinity()) for _ in self.classes.cores]
-        self.node_rows = [
-            [lp.Constraint(0, len(rows)) for _ in range(2)] for rows in self.kinds.pms
-        ]
+        self.tables = self.kinds.tables
+        self.num_pms = np.array([len(rows) for rows in self.kinds.pms])
+        self.num_single = len(self.tables.single_size)
+        self.columns: dict[tuple, _Column] = {}
+        self.target: int | None = None
+        self.now = round(float(self.num_pms @ self._points(self.tables.free)))
+        self._open_relaxation()
 
-    def _total(self, free):
-        t = self.kinds.tables
-        return float(self.kinds.number @ self._value(np.arange(len(free)), free))
+    def price_out(self, deadline: float) -> float:
+        """Add columns until none is missing; return the bound on points, or on minus the moves.
 
-    def _value(self, kind, free):
-        t = self.kinds.tables
-        level = np.searchsorted(t.levels, free.min(axis=1), side="right") - 1
-        return t.node_worth[free].sum(axis=1) + t.level_worth[level]
+        The bound is Lagrangian: at any prices, the best exchanges of all PMs and the worth of the rows.
 
-    def generate(self, deadline: float) -> None:
-        tables, number = self.kinds.tables, self.kinds.number
-        S, D = self.num_single, self.num_double
-        limit = self.problem.migration_limit
-        prices = best = np.zeros(S + D + 1)
-        coupled = len(tables.levels) > 1
-        it=0
+        Args:
+            deadline: when the caller must be done; pricing takes a share of the time until then.
+        """
+        start, self.bound = perf_counter(), math.inf
+        prices = best = np.zeros(len(self.rows))
         while True:
-            it+=1
-            cost = float(prices[-1])
-            value, whole, plain = best_exchanges(tables, prices[:S].copy(), prices[S:-1].copy(), cost)
-            bound = float(number @ value) + cost * limit
+            found, bound = self._price(prices)
             if bound < self.bound:
                 self.bound, best = bound, prices
-            new = 0
-            both = np.ones(len(whole), bool) if coupled else whole[:, 2 * S :].any(axis=1)
-            new += self._add(np.flatnonzero(both), whole[both], (True, True))
-            if not coupled:
-                for node in (0, 1):
-                    part = np.zeros_like(plain)
-                    part[:, node * S : (node + 1) * S] = plain[:, node * S : (node + 1) * S]
-                    new += self._add(np.arange(len(part)), part, (node == 0, node == 1))
             self.lp.Solve()
-            top = self.now + self.lp.Objective().Value()
-            if math.floor(self.bound + ROUNDING) <= math.floor(top + ROUNDING) or perf_counter() > deadline:
-                print('cg',it,len(self.kind),top,self.bound); break
-            latest = np.array([-r.dual_value() for r in self.class_rows] + [self.limit_row.dual_value()])
-            weight = SMOOTHING if new else 0.0
-            prices = weight * best + (1 - weight) * np.maximum(latest, 0.0)
+            value = self.lp.Objective().Value() + (self.now if self.target is None else 0)
+            is_met = math.floor(self.bound + ROUNDING) <= math.floor(value + ROUNDING)
+            if is_met or perf_counter() > start + PRICING_SHARE * (deadline - start):
+                return self.bound
+            latest = np.array([abs(row.dual_value()) for row in self.rows])
+            weight = SMOOTHING if found else 0.0
+            prices = weight * best + (1 - weight) * latest
 
-    def rate_bound(self):
-        return self.problem.worst - math.floor(self.bound + ROUNDING) * self.problem.dearest
+    def aim(self, target: int) -> None:
+        """Turn the relaxation to the fewest moves that give some points."""
+        self.target = target
+        self.rows[-1].SetLb(target - self.now)
+        for variable, column in zip(self.lp.variables(), self.columns.values(), strict=True):
+            self.lp.Objective().SetCoefficient(variable, -column.moves)
 
-    def _add(self, kinds, exchanges, uses):
-        t, S, D = self.kinds.tables, self.num_single, self.num_double
-        if not len(kinds): return 0
-        free = t.free[kinds]
-        double = exchanges[:, 2 * S :] @ t.double_size
-        after = free - np.stack([exchanges[:, :S] @ t.single_size + double, exchanges[:, S:2*S] @ t.single_size + double], 1)
-        gain = self._value(kinds, after) - self._value(kinds, free)
-        moves = np.maximum(-exchanges, 0).sum(1)
-        bal = np.concatenate([exchanges[:, :S] + exchanges[:, S:2*S], exchanges[:, 2*S:]], 1)
-        new = 0
-        for i in np.flatnonzero(exchanges.any(1)).tolist():
-            key = exchanges[i].tobytes() + bytes(uses)+ int(kinds[i]).to_bytes(4,'little')
-            if key in self.columns: continue
-            new += 1
-            x = self.lp.NumVar(0, self.lp.infinity(), "")
-            self.columns[key] = len(self.kind)
-            self.kind.append(int(kinds[i])); self.exchange.append(exchanges[i]); self.uses.append(uses)
-            self.gain.append(float(gain[i])); self.moves.append(int(moves[i])); self.balance.append(bal[i])
-            self.lp.Objective().SetCoefficient(x, float(gain[i]))
-            self.limit_row.SetCoefficient(x, float(moves[i]))
-            for c in np.flatnonzero(bal[i]).tolist(): self.class_rows[c].SetCoefficient(x, float(bal[i, c]))
-            for k in (0, 1):
-                if uses[k]: self.node_rows[int(kinds[i])][k].SetCoefficient(x, 1.0)
-        return new
+    def points(self, counts: NDArray[np.int64]) -> int:
+        """Return the points of the cluster with columns taken ``counts`` times."""
+        return self.now + sum(c.points * n for c, n in self._taken(counts))
 
-    def choose(self, time_s, threads):
-        cp = import_cp_model(); m = cp.CpModel(); W = cp.LinearExpr.weighted_sum
-        limit = self.problem.migration_limit
-        xs = [m.new_int_var(0, min(len(self.kinds.pms[g]), limit), "") for g in self.kind]
-        rows = {}
-        for x, g, u in zip(xs, self.kind, self.uses):
-            for k in (0, 1):
-                if u[k]: rows.setdefault((g, k), []).append(x)
-        for (g, k), v in rows.items(): m.add_linear_constraint(cp.LinearExpr.sum(v), 0, len(self.kinds.pms[g]))
-        B = np.array(self.balance)
-        for c in range(B.shape[1]):
-            on = np.flatnonzero(B[:, c])
-            m.add_linear_constraint(W([xs[i] for i in on], B[on, c].tolist()), 0, 2**40)
-        m.add_linear_constraint(W(xs, self.moves), 0, limit)
-        scale = 1 if len({u.worth for u in self.problem.units}) == 1 else FINE
-        o = W(xs, [round(v * scale) for v in self.gain])
-        m.add_linear_constraint(o, 0, math.floor((self.bound - self.now) * scale + 1e-6))
-        m.maximize(o)
-        s = cp.CpSolver(); s.parameters.num_workers = threads; s.parameters.max_time_in_seconds = max(time_s, 0.01)
-        t=perf_counter()
-        st = s.solve(m)
-        print('ip', s.status_name(st), s.objective_value/scale + self.now, self.bound, perf_counter()-t)
+    def change(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the (C, P, 3) change of class counts, each column on PMs of its kind."""
         change = np.zeros(self.classes.counts.shape, np.int64)
-        if st not in (cp.OPTIMAL, cp.FEASIBLE): return change
-        S = self.num_single
-        single, double = np.flatnonzero(~self.classes.is_double), np.flatnonzero(self.classes.is_double)
-        unused = {}
-        order = sorted(range(len(xs)), key=lambda i: -sum(self.uses[i]))
-        for i in order:
-            for _ in range(s.value(xs[i])):
-                g = self.kind[i]
-                fr = [unused.setdefault((g, k), list(self.kinds.pms[g])) for k in (0, 1)]
-                ks = [k for k in (0, 1) if self.uses[i][k]]
-                p = fr[ks[0]].pop()
-                if len(ks) == 2: fr[1].remove(p)
-                e = self.exchange[i]
-                for k in (0, 1):
-                    change[single, p, k ^ int(self.kinds.is_swapped[p])] += e[k * S:(k + 1) * S]
-                change[double, p, BOTH] += e[2 * S:]
-        # drop phantom arrivals
-        for c in range(len(change)):
-            extra = int(change[c].sum())
-            for p, k in np.argwhere(change[c] > 0):
-                cut = min(extra, int(change[c, p, k])); change[c, p, k] -= cut; extra -= cut
+        single, double = (
+            np.flatnonzero(~self.classes.is_double),
+            np.flatnonzero(self.classes.is_double),
+        )
+        unused = {(g, k): rows.tolist() for g, rows in enumerate(self.kinds.pms) for k in (0, 1)}
+        for column, number in sorted(self._taken(counts), key=lambda item: -len(item[0].nodes)):
+            for _ in range(number):
+                pm = unused[column.kind, column.nodes[0]].pop()
+                if len(column.nodes) == 2:
+                    unused[column.kind, 1].pop()
+                parts = np.split(column.exchange, [self.num_single, 2 * self.num_single])
+                for node in (0, 1):
+                    change[single, pm, node ^ int(self.kinds.is_swapped[pm])] += parts[node]
+                change[double, pm, BOTH] += parts[2]
+        _drop_surplus(change)
         return change
+
+    def choose(
+        self, start: NDArray[np.int64], deadline: float, num_threads: int
+    ) -> NDArray[np.int64]:
+        """Return how often each column is taken in the best integer choice found by CP-SAT.
+
+        Only columns whose reduced cost is within one unit enter: the others are in no choice that comes
+        within one unit of the relaxation.
+
+        Args:
+            start: a choice to begin from, returned if none better is found; columns it lacks are at 0.
+            deadline: when to stop, in ``perf_counter`` seconds.
+            num_threads: threads of CP-SAT.
+        """
+        cp_model, columns = import_cp_model(), list(self.columns.values())
+        counts = np.zeros(len(columns), np.int64)
+        counts[: len(start)] = start
+        cost = -np.array([variable.reduced_cost() for variable in self.lp.variables()])
+        kept = np.flatnonzero((cost <= self._unit()) | (counts > 0)).tolist()
+        time_limit_s = deadline - perf_counter()
+        if time_limit_s <= 0 or not kept:
+            return counts
+        model, total = cp_model.CpModel(), cp_model.LinearExpr.weighted_sum
+        taken, users = [], defaultdict[tuple[int, int], list](list)
+        for i in kept:
+            most = min(int(self.num_pms[columns[i].kind]), self.limit)
+            taken.append(model.new_int_var(0, most, ""))
+            model.add_hint(taken[-1], int(counts[i]))
+            for node in columns[i].nodes:
+                users[columns[i].kind, node].append(taken[-1])
+        for (kind, _), variables in users.items():
+            model.add_linear_constraint(sum(variables), 0, int(self.num_pms[kind]))
+        for of_class in np.stack([columns[i].balance for i in kept], axis=1):
+            some = np.flatnonzero(of_class).tolist()
+            balance = total([taken[i] for i in some], of_class[some].tolist())
+            model.add_linear_constraint(balance, 0, UNBOUNDED)
+        moves = total(taken, [columns[i].moves for i in kept])
+        points = total(taken, [columns[i].points for i in kept])
+        model.add_linear_constraint(moves, 0, self.limit)
+        if self.target is None:
+            most_points = math.floor(self.bound + ROUNDING) - self.now
+            model.add_linear_constraint(points, 0, most_points)
+            model.maximize((self.limit + 1) * points - moves)
+        else:
+            model.add_linear_constraint(points, self.target - self.now, UNBOUNDED)
+            model.minimize(moves)
+        solver = cp_model.CpSolver()
+        solver.parameters.num_workers = num_threads
+        solver.parameters.max_time_in_seconds = time_limit_s
+        if solver.solve(model) in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+            counts[kept] = [solver.value(variable) for variable in taken]
+        return counts
+
+    def _open_relaxation(self) -> None:
+        """Rows: a balance per class, the limit, the target; and per kind and node the PMs there are."""
+        lp = self.lp = import_linear_solver().Solver.CreateSolver("GLOP")
+        free = lp.infinity()
+        classes = [lp.Constraint(0, free) for _ in range(len(self.classes.cores))]
+        self.rows = [*classes, lp.Constraint(-free, self.limit), lp.Constraint(-free, free)]
+        self.node_rows = [[lp.Constraint(0, float(n)) for _ in (0, 1)] for n in self.num_pms]
+        lp.Objective().SetMaximization()
+
+    def _price(self, prices: NDArray[np.float64]) -> tuple[int, float]:
+        """Add the best exchanges at some prices of the rows; return how many are new, and the bound."""
+        num_single, tables = self.num_single, self.tables
+        weight, cost = (1.0, prices[-2]) if self.target is None else (prices[-1], 1 + prices[-2])
+        scaled = tables._replace(
+            node_worth=weight * tables.node_worth, level_worth=weight * tables.level_worth
+        )
+        single, double = prices[:num_single], prices[num_single:-2]
+        value, best, plain = best_exchanges(scaled, single.copy(), double.copy(), float(cost))
+        bound = float(self.num_pms @ value) + prices[-2] * self.limit
+        if self.target is not None:
+            bound -= prices[-1] * self.target
+        is_coupled = len(tables.levels) > 1
+        whole = np.flatnonzero(
+            best.any(axis=1) if is_coupled else best[:, 2 * num_single :].any(axis=1)
+        )
+        found = self._add(whole, (0, 1), best[whole])
+        for node in () if is_coupled else (0, 1):
+            part = np.zeros_like(plain)
+            on_node = slice(node * num_single, (node + 1) * num_single)
+            part[:, on_node] = plain[:, on_node]
+            used = np.flatnonzero(part.any(axis=1))
+            found += self._add(used, (node,), part[used])
+        return found, bound
+
+    def _add(
+        self, kinds: NDArray[np.int64], nodes: tuple[int, ...], exchanges: NDArray[np.int64]
+    ) -> int:
+        """Add exchanges as columns unless they are there; return how many are new."""
+        size, num_single = self.tables.single_size, self.num_single
+        first, second, double = np.split(exchanges, [num_single, 2 * num_single], axis=1)
+        free = self.tables.free[kinds]
+        taken = np.stack([first @ size, second @ size], axis=1)
+        after = free - taken - (double @ self.tables.double_size)[:, None]
+        points = np.rint(self._points(after) - self._points(free)).astype(int).tolist()
+        moves = np.maximum(-exchanges, 0).sum(axis=1).tolist()
+        balance = np.concatenate([first + second, double], axis=1)
+        num_before = len(self.columns)
+        for i, kind in enumerate(kinds.tolist()):
+            key = (kind, nodes, exchanges[i].tobytes())
+            if key not in self.columns:
+                column = _Column(kind, nodes, exchanges[i], balance[i], points[i], moves[i])
+                self.columns[key] = column
+                self._enter(column)
+        return len(self.columns) - num_before
+
+    def _enter(self, column: _Column) -> None:
+        """Make the relaxation's variable of a column."""
+        variable = self.lp.NumVar(0, self.lp.infinity(), "")
+        gain = column.points if self.target is None else -column.moves
+        self.lp.Objective().SetCoefficient(variable, gain)
+        for c in np.flatnonzero(column.balance).tolist():
+            self.rows[c].SetCoefficient(variable, float(column.balance[c]))
+        self.rows[-2].SetCoefficient(variable, column.moves)
+        self.rows[-1].SetCoefficient(variable, column.points)
+        for node in column.nodes:
+            self.node_rows[column.kind][node].SetCoefficient(variable, 1)
+
+    def _points(self, free: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the points of PMs with (n, 2) free cores."""
+        level = np.searchsorted(self.tables.levels, free.min(axis=1), side="right") - 1
+        return self.tables.node_worth[free].sum(axis=1) + self.tables.level_worth[level]
+
+    def _unit(self) -> int:
+        """Return the most that one unit changes the objective: the dearest unit's points, or a move."""
+        worths = [u.worth for u in self.problem.units]
+        return max(worths, default=1) if self.target is None else 1
+
+    def _taken(self, counts: NDArray[np.int64]) -> list[tuple[_Column, int]]:
+        listed = zip(self.columns.values(), counts.tolist(), strict=False)
+        return [(column, number) for column, number in listed if number]
+
+
+def _drop_surplus(change: NDArray[np.int64]) -> None:
+    """Take back arrivals of which no VM leaves anywhere: room reserved for nothing."""
+    for of_class in change:
+        surplus = int(of_class.sum())
+        for pm, numa in np.argwhere(of_class > 0).tolist():
+            dropped = min(surplus, int(of_class[pm, numa]))
+            of_class[pm, numa] -= dropped
+            surplus -= dropped

@@ -10,9 +10,7 @@ Source: the MIP of VM2RL (EuroSys 2025) is form B; form A is its symmetric aggre
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
@@ -20,77 +18,48 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlsched.envs.vmr.cluster import BOTH, Cluster, Migration
+from rlsched.envs.vmr.cluster import BOTH
 from rlsched.envs.vmr.exact_model import (
-    ROUNDING,
     Problem,
-    Solution,
+    Proposal,
     classify,
     import_cp_model,
     memory_can_bind,
-    state_problem,
 )
-from rlsched.envs.vmr.exact_order import order_exchange
-from rlsched.envs.vmr.objectives import Objective
 
 BUILD_S_PER_VARIABLE = 2e-5
-"""Seconds of Python per variable; a model that could not be built in half the time limit is not begun."""
-SCALE = 2**30
-"""Integer that stands for the largest worth of a unit when an objective mixes several."""
-
+"""Seconds of Python per variable; a model that could not be built in half the time is not begun."""
 UNBOUNDED = 2**62
 
 
-def solve_aggregated(
-    cluster: Cluster,
-    objective: Objective,
-    migration_limit: int,
-    time_limit_s: float,
-    hint: Sequence[Migration] = (),
-    num_threads: int = 2,
-    goal: float | None = None,
-) -> Solution:
-    """Solve form A; arguments and result as ``exact.solve``."""
-    problem = state_problem(cluster, objective, migration_limit, goal, hint)
-    return _solve(problem, time_limit_s, num_threads, per_vm=False)
-
-
-def solve_per_vm(
-    cluster: Cluster,
-    objective: Objective,
-    migration_limit: int,
-    time_limit_s: float,
-    hint: Sequence[Migration] = (),
-    num_threads: int = 2,
-    goal: float | None = None,
-) -> Solution:
-    """Solve form B; arguments and result as ``exact.solve``."""
-    problem = state_problem(cluster, objective, migration_limit, goal, hint)
-    return _solve(problem, time_limit_s, num_threads, per_vm=True)
-
-
-def _solve(problem: Problem, time_limit_s: float, num_threads: int, per_vm: bool) -> Solution:
+def propose_placement(
+    problem: Problem, time_limit_s: float, num_threads: int, per_vm: bool
+) -> Proposal:
+    """Solve form A, or form B if ``per_vm``."""
     cp_model, start = import_cp_model(), perf_counter()
     cluster = problem.cluster
-    num_classes = cluster.num_vms if per_vm else len(set(cluster.vm_cores.tolist()))
+    has_memory = memory_can_bind(cluster) or any(u.kind == "memory" for u in problem.units)
+    classes = classify(cluster, has_memory)
+    num_classes = cluster.num_vms if per_vm else len(classes.cores)
     if BUILD_S_PER_VARIABLE * num_classes * 2 * cluster.num_pms > time_limit_s / 2:
-        return problem.solution(problem.best(), 0.0, 0, True, perf_counter() - start)
-    form = _Form(cp_model, problem, per_vm)
+        return Proposal(classes, np.zeros(classes.counts.shape, np.int64))
+    form = _Form(cp_model, problem, has_memory, per_vm)
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = num_threads
     solver.parameters.max_time_in_seconds = max(time_limit_s - (perf_counter() - start), 0.01)
     outcome = solver.solve(form.model)
-    if outcome == cp_model.INFEASIBLE:
+    if outcome == cp_model.INFEASIBLE:  # the goal is out of reach
         left_s = time_limit_s - (perf_counter() - start)
-        return _solve(replace(problem, goal=None), left_s, num_threads, per_vm)
-    bound, moves_bound = form.bounds(solver)
-    plan, is_ordered = (), True
+        return propose_placement(replace(problem, goal=None), left_s, num_threads, per_vm)
+    change = np.zeros(form.classes.counts.shape, np.int64)
     if outcome in (cp_model.OPTIMAL, cp_model.FEASIBLE):
-        plan, is_ordered = order_exchange(
-            cluster, form.classes, form.change(solver), problem.migration_limit
-        )
-    plan, is_ordered = problem.incumbent(plan, is_ordered)
-    return problem.solution(plan, bound, moves_bound, is_ordered, perf_counter() - start)
+        for sign, variables in ((-1, form.leave), (1, form.arrive)):
+            for place, variable in variables.items():
+                change[place] += sign * solver.value(variable)
+    bound = solver.best_objective_bound
+    if problem.goal is None:
+        return Proposal(form.classes, change, points=bound)
+    return Proposal(form.classes, change, moves=bound)
 
 
 @dataclass
@@ -111,33 +80,16 @@ class _Form:
     ``leave`` and ``arrive`` map (class, pm, numa) to a variable; the hint is given to every variable.
     """
 
-    def __init__(self, cp_model: Any, problem: Problem, per_vm: bool) -> None:
-        cluster, units = problem.cluster, problem.units
+    def __init__(self, cp_model: Any, problem: Problem, has_memory: bool, per_vm: bool) -> None:
         self.cp_model, self.problem, self.model = cp_model, problem, cp_model.CpModel()
-        self.has_memory = memory_can_bind(cluster) or any(u.kind == "memory" for u in units)
-        self.classes = classify(cluster, self.has_memory, per_vm)
-        self.hinted = cluster.migrate(problem.hint)
-        moved = classify(self.hinted, self.has_memory, per_vm).counts - self.classes.counts
+        self.has_memory = has_memory
+        self.classes = classify(problem.cluster, has_memory, per_vm)
+        self.hinted = problem.cluster.migrate(problem.hint)
+        moved = classify(self.hinted, has_memory, per_vm).counts - self.classes.counts
         self.leave, self.arrive = self._exchanges(moved)
-        self.worths = self._count_units()
         if per_vm:
             self._keep_sets_apart()
         self._limit_moves()
-
-    def bounds(self, solver: Any) -> tuple[float, int]:
-        """Return the proven bounds on the rate and, with a goal, on the number of moves."""
-        best = solver.best_objective_bound
-        if self.problem.goal is not None:
-            return 0.0, math.ceil(best - ROUNDING)
-        return self.problem.worst - (best + ROUNDING) / self.scale, 0
-
-    def change(self, solver: Any) -> NDArray[np.int64]:
-        """Return the (C, P, 3) arrivals minus leavings of the solution."""
-        change = np.zeros(self.classes.counts.shape, np.int64)
-        for sign, variables in ((-1, self.leave), (1, self.arrive)):
-            for place, variable in variables.items():
-                change[place] += sign * solver.value(variable)
-        return change
 
     def _new(self, upper: int, hint: int) -> Any:
         variable = self.model.new_int_var(0, upper, "")
@@ -170,35 +122,39 @@ class _Form:
         return leave, arrive
 
     def _limit_moves(self) -> None:
-        problem, moves, value = self.problem, _Linear(), _Linear()
+        problem, moves, points = self.problem, _Linear(), _Linear()
         for variable in self.leave.values():
             moves.add(variable)
+        for variable, worth in self._count_units():
+            points.add(variable, worth)
         self._bound(moves, 0, problem.migration_limit)
-        worths = [worth for _, worth in self.worths]
-        self.scale = 1 / worths[0] if len(set(worths)) == 1 else SCALE / max(worths, default=1.0)
-        for variable, worth in self.worths:
-            value.add(variable, round(worth * self.scale))
         weighted = self.cp_model.LinearExpr.weighted_sum
         if problem.goal is None:
-            self.model.maximize(weighted(value.variables, value.coefficients))
+            self.model.maximize(weighted(points.variables, points.coefficients))
         else:
-            target = (problem.worst - problem.goal) * self.scale - ROUNDING * SCALE
-            self._bound(value, math.ceil(target), 2**62)
+            self._bound(points, problem.target, UNBOUNDED)
             self.model.minimize(weighted(moves.variables, moves.coefficients))
 
-    def _count_units(self) -> list[tuple[Any, float]]:
+    def _count_units(self) -> list[tuple[Any, int]]:
         """Make a variable per place and unit, and the capacity rows; return the variables and worths."""
-        counted = list[tuple[Any, float]]()
+        counted = list[tuple[Any, int]]()
         for u in self.problem.units:
             if u.kind == "empty":
                 counted += [(variable, u.worth) for variable in self._empty_pms()]
         cluster, after = self.problem.cluster, self.hinted
         self._add_capacity(
-            "cores", cluster.pm_cores, cluster.free_cores, after.free_cores, self.classes.cores, counted
+            "cores",
+            cluster.pm_cores,
+            cluster.free_cores,
+            after.free_cores,
+            self.classes.cores,
+            counted,
         )
         if self.has_memory:
             free, amount = cluster.free_mem_mb, self.classes.mem_mb
-            self._add_capacity("memory", cluster.pm_mem_mb, free, after.free_mem_mb, amount, counted)
+            self._add_capacity(
+                "memory", cluster.pm_mem_mb, free, after.free_mem_mb, amount, counted
+            )
         return counted
 
     def _add_capacity(
@@ -208,7 +164,7 @@ class _Form:
         free: NDArray[np.int32],
         hinted: NDArray[np.int32],
         amount: NDArray[np.int64],
-        counted: list[tuple[Any, float]],
+        counted: list[tuple[Any, int]],
     ) -> None:
         """State that arrivals and slots fit what is free plus what leaves, node by node."""
         released = defaultdict[tuple[int, int], _Linear](_Linear)
@@ -243,7 +199,9 @@ class _Form:
         still = num_vms == num_movable
         occupied_after = np.bincount(self.hinted.vm_pm, minlength=cluster.num_pms)
         can = cluster.pm_active & still & (num_vms <= self.problem.migration_limit)
-        empty_of = {p: self._new(1, int(not occupied_after[p])) for p in np.flatnonzero(can).tolist()}
+        empty_of = {
+            p: self._new(1, int(not occupied_after[p])) for p in np.flatnonzero(can).tolist()
+        }
         left = {p: _Linear([v], [-int(num_vms[p])]) for p, v in empty_of.items()}
         for (_, p, _), variable in self.leave.items():
             if p in left:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Literal
@@ -16,7 +17,9 @@ from rlsched.envs.vmr.cluster import BOTH, Cluster, Migration
 from rlsched.envs.vmr.objectives import Kind, Objective
 
 ROUNDING = 1e-6
-"""Slack when a solver's floating bound on a whole number of units is rounded down."""
+"""Slack of solvers' floating numbers where whole numbers or equal rates are meant."""
+MAX_PARTS, FINE = 1000, 10_000
+"""Points of the dearest unit: at most the first where they make all worths whole, else the second."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +27,14 @@ class Solution:
     """An executable plan and what is proven about it.
 
     Attributes:
-        migrations: moves in executable order: every prefix keeps capacity, anti-affinity, pinned VMs and
-            inactive hosts.
+        migrations: moves in executable order: after every one of them capacity, anti-affinity, pinned VMs
+            and inactive PMs are respected.
         objective: rate after the plan, as ``Objective.rate``.
-        bound: proven lower bound on the rate that any plan within the migration limit reaches.
-        moves_bound: proven lower bound on the number of moves that reach the goal; 0 without a goal.
-        status: ``"optimal"`` if the plan meets the bound (with a goal: ``moves_bound``) and is_ordered.
-        is_ordered: move-order certificate, True if the whole placement the solver chose is reached.
+        bound: proven lower bound on the rate of any plan within the limit.
+        moves_bound: proven lower bound on the number of moves to the goal; 0 without a goal.
+        status: ``"optimal"`` if the plan meets the bound, or with a goal within reach ``moves_bound``.
+        is_ordered: move-order certificate: whether the placement the solver first chose is reached whole.
+            If not, the plan holds what of it could be carried out, and what the solver did from there.
         seconds: wall time used.
     """
 
@@ -45,24 +49,11 @@ class Solution:
 
 @dataclass(frozen=True)
 class Unit:
-    """What one term counts (slots, or empty PMs), and how much one of them lowers the rate."""
+    """What one term counts (slots, or empty PMs) and the points that one of them is worth."""
 
     kind: Kind
     size: int
-    worth: float
-
-
-def objective_units(cluster: Cluster, objective: Objective) -> tuple[float, tuple[Unit, ...]]:
-    """Return the rate of a cluster with no unit at all, and the units: rate = that - sum(worth * count)."""
-    active = cluster.pm_active
-    units, worst = [], 0.0
-    for term in objective.terms:
-        free = cluster.free_mem_mb if term.kind == "memory" else cluster.free_cores
-        total = int(active.sum()) if term.kind == "empty" else int(free[active].sum(dtype=np.int64))
-        if total and term.weight:
-            units.append(Unit(term.kind, term.size, term.weight * max(term.size, 1) / total))
-            worst += term.weight
-    return worst, tuple(units)
+    worth: int
 
 
 def memory_can_bind(cluster: Cluster) -> bool:
@@ -170,14 +161,18 @@ class Replay:
 class Problem:
     """What is asked: the lowest rate within a migration limit, or the fewest moves to a goal.
 
+    Points are whole numbers: rate = worst - step * points, where points = sum(worth * count) over units.
+    Where the worths have no common step, they are rounded up, so that points still give a bound.
+
     Attributes:
         cluster: the placement now.
         objective: what to lower.
         migration_limit: most moves.
-        goal: rate at which the fewest moves count instead; None = lower the rate as far as it goes.
+        goal: rate from which on the fewest moves count; None = lower the rate as far as it goes.
         hint: a legal plan within the limit, the first incumbent.
-        worst: rate with no unit at all.
-        units: what the objective counts; rate = worst - sum(worth * count).
+        worst: rate without any unit.
+        step: rate of a point.
+        units: what the objective counts.
     """
 
     cluster: Cluster
@@ -186,72 +181,69 @@ class Problem:
     goal: float | None
     hint: tuple[Migration, ...]
     worst: float
+    step: float
     units: tuple[Unit, ...]
 
-    def rate(self, plan: Iterable[Migration]) -> float:
-        """Return the rate after a plan."""
-        return self.objective.rate(self.cluster.migrate(plan))
-
-    def rank(self, plan: Sequence[Migration]) -> tuple[float, float]:
-        """Return the key by which plans are compared, lower is better."""
-        rate = self.rate(plan)
-        if self.goal is not None and rate <= self.goal + ROUNDING:
-            return -1.0, float(len(plan))
-        return rate, float(len(plan))
-
-    def incumbent(
-        self, plan: Sequence[Migration], is_ordered: bool
-    ) -> tuple[tuple[Migration, ...], bool]:
-        """Return the best of a plan, its first moves, the hint and no move; and whether it stands whole.
-
-        Args:
-            plan: executable moves.
-            is_ordered: whether they reach the placement they were made for.
-        """
-        first_moves = [plan[:n] for n in range(len(plan) - (not is_ordered), 0, -1)]
-        best = min([plan, self.hint, (), *(() if is_ordered else first_moves)], key=self.rank)
-        return tuple(best), is_ordered or best is self.hint
-
     @property
-    def dearest(self) -> float:
-        """Return the worth of the most valuable unit."""
-        return max((u.worth for u in self.units), default=1.0)
+    def target(self) -> int:
+        """Return the points at which the goal is met."""
+        assert self.goal is not None
+        return math.ceil((self.worst - self.goal) / self.step - ROUNDING)
 
-    def weak_bound(self) -> float:
-        """Return the rate if all free capacity could be gathered: a bound without any search."""
-        active, rate = self.cluster.pm_active, self.worst
-        for unit in self.units:
-            free = self.cluster.free_mem_mb if unit.kind == "memory" else self.cluster.free_cores
-            total = int(free[active].sum(dtype=np.int64))
-            most = int(active.sum()) if unit.kind == "empty" else total // unit.size
-            rate -= unit.worth * most
-        return max(rate, 0.0)
+    def rank(self, plan: Sequence[Migration]) -> tuple[float, int]:
+        """Return the key by which plans are compared, lower is better."""
+        rate = self.objective.rate(self.cluster.migrate(plan))
+        reaches = self.goal is not None and rate <= self.goal + ROUNDING
+        return (-1.0 if reaches else rate), len(plan)
+
+    def best_start(self, plan: Sequence[Migration]) -> tuple[Migration, ...]:
+        """Return the first moves of a plan, as many as are best, or the hint if that is better."""
+        starts = [tuple(plan[:n]) for n in range(len(plan) + 1)]
+        return min([*starts, self.hint], key=self.rank)
 
     def solution(
         self,
         plan: Sequence[Migration],
-        bound: float,
-        moves_bound: int,
+        points: float,
+        moves: float,
         is_ordered: bool,
         seconds: float,
     ) -> Solution:
-        """Return the answer for an executable plan and its bounds."""
-        rate, bound = self.rate(plan), max(bound, self.weak_bound())
-        bound = min(bound, rate)
-        if self.goal is None or bound > self.goal + ROUNDING:
-            proven = rate <= bound + ROUNDING
-        else:
-            proven = rate <= self.goal + ROUNDING and len(plan) <= moves_bound
-        status: Literal["optimal", "feasible"] = "optimal" if proven and is_ordered else "feasible"
+        """Return the answer for an executable plan.
+
+        Args:
+            plan: the moves.
+            points: proven upper bound on points.
+            moves: proven lower bound on moves to the goal.
+            is_ordered: see ``Solution``.
+            seconds: wall time used.
+        """
+        rate = self.objective.rate(self.cluster.migrate(plan))
+        points = min(math.floor(points + ROUNDING), self._most_points())
+        bound, moves_bound = min(self.worst - self.step * points, rate), math.ceil(moves - ROUNDING)
+        is_reached = self.goal is not None and rate <= self.goal + ROUNDING
+        is_proven = len(plan) <= moves_bound if is_reached else rate <= bound + ROUNDING
+        status: Literal["optimal", "feasible"] = "optimal" if is_proven else "feasible"
         return Solution(tuple(plan), rate, bound, moves_bound, status, is_ordered, seconds)
+
+    def _most_points(self) -> int:
+        """Return the points if all that is free could be gathered: a bound without any search."""
+        active, points = self.cluster.pm_active, 0
+        for unit in self.units:
+            free = self.cluster.free_mem_mb if unit.kind == "memory" else self.cluster.free_cores
+            total = int(free[active].sum(dtype=np.int64))
+            points += unit.worth * (
+                int(active.sum()) if unit.kind == "empty" else total // unit.size
+            )
+        return points
 
 
 def state_problem(
     cluster: Cluster,
     objective: Objective,
     migration_limit: int,
-    goal: float | None,
-    hint: Sequence[Migration],
+    goal: float | None = None,
+    hint: Sequence[Migration] = (),
 ) -> Problem:
     """Return the problem of some arguments, the hint cut to the limit.
 
@@ -260,8 +252,7 @@ def state_problem(
     """
     if migration_limit < 0:
         raise ConfigError(f"migration_limit = {migration_limit}; it must be >= 0.")
-    plan = tuple(hint)[:migration_limit]
-    replay = Replay(cluster)
+    plan, replay = tuple(hint)[:migration_limit], Replay(cluster)
     for index, move in enumerate(plan):
         reason = replay.illegality(move.vm, move.pm, move.numa)
         if reason is not None:
@@ -269,9 +260,47 @@ def state_problem(
                 f"hint[{index}] = {move}: {reason}; give moves that are legal one after another."
             )
         replay.move(move.vm, move.pm, move.numa)
-    return Problem(
-        cluster, objective, migration_limit, goal, plan, *objective_units(cluster, objective)
-    )
+    worst, step, units = _points(cluster, objective)
+    return Problem(cluster, objective, migration_limit, goal, plan, worst, step, units)
+
+
+def _points(cluster: Cluster, objective: Objective) -> tuple[float, float, tuple[Unit, ...]]:
+    """Return the rate without any unit, the rate of a point, and the units."""
+    active, worst, rates = cluster.pm_active, 0.0, []
+    for term in objective.terms:
+        free = cluster.free_mem_mb if term.kind == "memory" else cluster.free_cores
+        total = int(active.sum()) if term.kind == "empty" else int(free[active].sum(dtype=np.int64))
+        if total and term.weight:
+            rates.append((term, term.weight * max(term.size, 1) / total))
+            worst += term.weight
+    if not rates:
+        return worst, 1.0, ()
+    ratios = np.array([rate for _, rate in rates]) / max(rate for _, rate in rates)
+    parts = next((n for n in range(1, MAX_PARTS + 1) if _is_whole(ratios * n)), FINE)
+    worths = np.ceil(ratios * parts - ROUNDING).astype(int).tolist()
+    units = tuple(Unit(t.kind, t.size, w) for (t, _), w in zip(rates, worths, strict=True))
+    return worst, max(rate for _, rate in rates) / parts, units
+
+
+def _is_whole(numbers: NDArray[np.float64]) -> bool:
+    return bool(np.allclose(numbers, np.rint(numbers), rtol=0, atol=ROUNDING))
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """What a form found: a change of the class counts, and what it proved.
+
+    Attributes:
+        classes: the movable VMs by class.
+        change: (C, P, 3) int64, VMs of a class that arrive at a place minus those that leave.
+        points: proven upper bound on points.
+        moves: proven lower bound on moves to the goal.
+    """
+
+    classes: VmClasses
+    change: NDArray[np.int64]
+    points: float = math.inf
+    moves: float = 0.0
 
 
 def import_cp_model() -> ModuleType:

@@ -51,13 +51,14 @@ def order_moves(
         there = (int(vm_pm[vm]), int(vm_numa[vm]))
         exchanges.append(Exchange(int(cluster.vm_cores[vm]), {here: 1}, {there: 1}, {here: [vm]}))
     limit = 2 * len(changed) if migration_limit is None else migration_limit
-    return _carry_out(cluster, exchanges, limit)
+    moves, stuck = _carry_out(cluster, exchanges, limit)
+    return moves, not stuck
 
 
 def order_exchange(
     cluster: Cluster, classes: VmClasses, change: NDArray[np.int64], migration_limit: int
-) -> tuple[list[Migration], bool]:
-    """Return executable moves that change the class counts, and whether they make the whole change.
+) -> tuple[list[Migration], list[int]]:
+    """Return executable moves that change the class counts, and the VMs that stand where some still should leave.
 
     Which VM of a class leaves, and which goes where, is chosen so that anti-affinity holds.
 
@@ -83,7 +84,7 @@ def order_exchange(
 
 def _carry_out(
     cluster: Cluster, exchanges: Sequence[Exchange], limit: int
-) -> tuple[list[Migration], bool]:
+) -> tuple[list[Migration], list[int]]:
     replay, moves = Replay(cluster), list[Migration]()
     left = sum(sum(e.leaving.values()) for e in exchanges)
     while left and len(moves) < limit:
@@ -103,12 +104,10 @@ def _carry_out(
         _leave(exchange, replay, move.vm)
         replay.move(move.vm, move.pm, move.numa)
         moves.append(move)
-    return moves, left == 0
+    return moves, [vm for exchange in exchanges for _, vm in _leavers(exchange)]
 
 
-def _next_move(
-    replay: Replay, exchanges: Sequence[Exchange]
-) -> tuple[Exchange, Migration] | None:
+def _next_move(replay: Replay, exchanges: Sequence[Exchange]) -> tuple[Exchange, Migration] | None:
     """Return a move that is legal now: the one whose source is awaited most, else any."""
     wanted = _wanted(replay, exchanges)
     best, best_want = None, -1

@@ -77,7 +77,9 @@ def best_exchanges(
             count = kinds.single_count[g, k]
             _leavings(kinds.single_size, count, single_price + move_cost, out[k], taken[k])
             _join(out[k], single_in, net[k], split[k])
-        _leavings(kinds.double_size, kinds.double_count[g], double_price + move_cost, out[2], taken[2])
+        _leavings(
+            kinds.double_size, kinds.double_count[g], double_price + move_cost, out[2], taken[2]
+        )
         _join(out[2], double_in, net[2], split[2])
         chosen, without = np.zeros(3, np.int64), np.zeros(3, np.int64)
         plain_value = NEVER
@@ -118,9 +120,7 @@ def _arrivals(cap: int, sizes: NDArray, price: NDArray) -> tuple[NDArray, NDArra
 
 
 @njit(cache=True, nogil=True)
-def _leavings(
-    sizes: NDArray, count: NDArray, cost: NDArray, best: NDArray, taken: NDArray
-) -> None:
+def _leavings(sizes: NDArray, count: NDArray, cost: NDArray, best: NDArray, taken: NDArray) -> None:
     """Fill by cores the least cost (negative) of VMs here that free them exactly, and how many of each class."""
     best[:] = NEVER
     best[0] = 0.0
@@ -129,7 +129,10 @@ def _leavings(
             top, taken[c, cores] = best[cores], 0
             for number in range(1, min(count[c], cores // sizes[c]) + 1):
                 if best[cores - number * sizes[c]] - number * cost[c] > top:
-                    top, taken[c, cores] = best[cores - number * sizes[c]] - number * cost[c], number
+                    top, taken[c, cores] = (
+                        best[cores - number * sizes[c]] - number * cost[c],
+                        number,
+                    )
             best[cores] = top
 
 

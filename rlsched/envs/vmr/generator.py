@@ -6,7 +6,7 @@
 
 A VM goes to the fullest NUMA node with room (best fit) or, scattered, to a random one; the share
 that is scattered sets how fragmented the cluster is. Filling all-scattered without churn is a
-random placement of a random VM set: FR16 0.59 on average at the Medium size, where the authors'
+random placement of a random VM set: FR16 0.58 on average at the Medium size, where the authors'
 shuffled mapping has 0.598.
 
 Source: VM2RL (EuroSys 2025) for the problem and its sizes; the mixes are counted from the base

@@ -1,15 +1,15 @@
 """The observation graph of VM rescheduling, kept up to date in place.
 
-A VM node points at the NUMA node or nodes it sits on; the two nodes of a PM are siblings. Features are raw; those
-called a cost are changes of the objective in cores: the rate times the cluster's free cores, so that one 16-core
-slot gained is -16 under ``fr16``. A step rewrites the rows of the two PMs it touched and nothing else.
+A VM node points at the NUMA node or nodes it sits on; the two nodes of a PM are siblings. Features
+are raw; those called a cost are changes of the objective in cores: the rate times the cluster's
+free cores, so that one 16-core slot gained is -16 under ``fr16``. A step rewrites the rows of the
+two PMs it touched and nothing else.
 """
 
 from __future__ import annotations
 
 from rlsched.core.graph import EdgeType, Feature, GraphSpec, NodeType
-from rlsched.core.lanes import helper, lanes
-from rlsched.core.simulator import Array
+from rlsched.core.lanes import helper
 from rlsched.envs.vmr.objectives import CORES, usable
 from rlsched.envs.vmr.state import Clusters, State
 
@@ -28,7 +28,9 @@ GRAPH = GraphSpec(
                 Feature("is_movable", "1", 1, "0 = pinned"),
                 Feature("num_conflicts", "1", 8, "VMs it may not share a host with, at most 64"),
                 Feature("removal_cost", "core", 16, "change of the objective if it left"),
-                Feature("fragment_left", "core", 16, "free mod grain on its node(s) if it left", GRAIN),
+                Feature(
+                    "fragment_left", "core", 16, "free mod grain of its nodes if it left", GRAIN
+                ),
                 Feature("free_left", "core", 44, "free cores on its node(s) if it left"),
             ),
             is_choosable=True,
@@ -43,8 +45,8 @@ GRAPH = GraphSpec(
                 Feature("is_active", "1", 1, "0 = takes no VM"),
                 Feature("num_vms", "1", 16, "VMs on its PM"),
                 Feature("is_target", "1", 1, "the chosen VM may move here"),
-                Feature("insertion_cost", "core", 16, "change of the objective if the chosen VM came"),
-                Feature("fragment_after", "core", 16, "free mod grain if the chosen VM came", GRAIN),
+                Feature("insertion_cost", "core", 16, "change of the objective if the VM came"),
+                Feature("fragment_after", "core", 16, "free mod grain if the VM came", GRAIN),
             ),
             is_choosable=True,
         ),
@@ -55,7 +57,7 @@ GRAPH = GraphSpec(
         Feature("moves_left", "migration", 50, "migrations before the limit"),
         Feature("moves_left_per_pm", "1", 0.25, "the same, per active PM"),
         Feature("rate", "1", 1, "objective, lower is better"),
-        Feature("free_per_node", "core", 8, "mean free cores of a NUMA node"),
+        Feature("free_per_node", "core", 8, "mean free cores of an active PM's NUMA node"),
         Feature("chosen_cores", "core", 16, "cores per node of the chosen VM"),
         Feature("chosen_is_double", "1", 1, "the chosen VM occupies both nodes"),
         Feature("chosen_removal_cost", "core", 16, "removal_cost of the chosen VM"),
@@ -63,11 +65,9 @@ GRAPH = GraphSpec(
 )
 
 
-@lanes
-def observe_all(lane: int, c: Clusters, s: State, mask: Array) -> None:
-    """Write the whole observation of a lane that was just reset."""
-    if not mask[lane]:
-        return
+@helper
+def observe_all(lane: int, c: Clusters, s: State) -> None:
+    """Write the whole observation of a lane."""
     i, V, N = s.instance[lane], s.vm.shape[1], s.numa.shape[1]
     for row in range(s.vm_on_numa.shape[1]):
         s.vm_on_numa[lane, row, 0], s.vm_on_numa[lane, row, 1] = V, N
@@ -86,11 +86,13 @@ def observe_all(lane: int, c: Clusters, s: State, mask: Array) -> None:
         s.numa_sibling_numa[lane, node, 1] = node ^ 1 if real else N
     for pm in range(c.num_pms[i]):
         observe_pm(lane, c, s, pm)
+    if s.chosen[lane] >= 0:
+        observe_targets(lane, c, s)
     s.num_nodes[lane, 0], s.num_nodes[lane, 1] = c.num_vms[i], 2 * c.num_pms[i]
     observe_context(lane, c, s)
 
 
-@lanes
+@helper
 def observe_step(lane: int, c: Clusters, s: State) -> None:
     """Rewrite what the last step changed."""
     source, target = s.touched[lane, 0], s.touched[lane, 1]
@@ -202,9 +204,9 @@ def observe_context(lane: int, c: Clusters, s: State) -> None:
     left = c.migration_limit[i] - s.moves[lane]
     s.context[lane, 0] = v >= 0
     s.context[lane, 1] = left
-    s.context[lane, 2] = left / max(1, c.num_pms[i])
+    s.context[lane, 2] = left / max(1, c.num_active[i])
     s.context[lane, 3] = s.rate[lane]
-    s.context[lane, 4] = c.free_total[i] / max(1, 2 * c.num_pms[i])
+    s.context[lane, 4] = c.free_total[i] / max(1, 2 * c.num_active[i])
     s.context[lane, 5] = c.class_cores[i, c.vm_class[i, v]] if v >= 0 else 0.0
     s.context[lane, 6] = v >= 0 and s.vm_numa[lane, v] == 2
     s.context[lane, 7] = s.vm[lane, v, 5] if v >= 0 else 0.0
@@ -214,20 +216,22 @@ def observe_context(lane: int, c: Clusters, s: State) -> None:
 def cost_of_change(
     lane: int, c: Clusters, s: State, pm: int, numa: int, cores: int, mem: int
 ) -> float:
-    """Return the change of the objective, in cores, if a PM's node(s) took ``cores`` and ``mem`` MB more."""
+    """Return the objective's change, in cores, if a PM's node(s) gave ``cores`` and ``mem`` MB."""
     i = s.instance[lane]
+    if not c.pm_active[i, pm]:
+        return 0.0
     on0, on1 = numa != 1, numa != 0
     f0, f1 = s.free[lane, 2 * pm], s.free[lane, 2 * pm + 1]
     m0, m1 = s.free_mem_mb[lane, 2 * pm], s.free_mem_mb[lane, 2 * pm + 1]
     hosted = s.pm_vms[lane, pm]
     more = 1 if cores > 0 else -1
+    g0, g1 = f0 - cores * on0, f1 - cores * on1
+    n0, n1 = m0 - mem * on0, m1 - mem * on1
     cost = 0.0
     for t in range(c.term_kind.shape[0]):
         kind, size = c.term_kind[t], c.term_size[t]
         before = usable(kind, size, f0, f1, m0, m1, hosted)
-        after = usable(
-            kind, size, f0 - cores * on0, f1 - cores * on1, m0 - mem * on0, m1 - mem * on1, hosted + more
-        )
+        after = usable(kind, size, g0, g1, n0, n1, hosted + more)
         total = c.term_total[i, t]
         if total > 0:
             cost += c.term_weight[t] * (before - after) * c.free_total[i] / total

@@ -10,14 +10,19 @@ import numpy as np
 
 from rlsched.core.errors import ConfigError
 from rlsched.core.registry import Problem
+from rlsched.envs.vmr import exact
 from rlsched.envs.vmr.dispatch import dispatch
-from rlsched.envs.vmr.instances import Cluster, generate_cluster, generator_config, load_instances
+from rlsched.envs.vmr.instances import Cluster, Migration, generate_cluster, generator_config, load_instances
+from rlsched.envs.vmr.objectives import parse_objective
 from rlsched.envs.vmr.render import plot
 from rlsched.envs.vmr.rules import RULES
 from rlsched.envs.vmr.simulator import VMRSimulator
+from rlsched.envs.vmr.teacher import PlanTeacher
 
 SEED_STRIDE = 1_000_003
-"""Generated banks of different seeds share no cluster as long as they are smaller than this."""
+"""Generated banks of different seeds or splits share no cluster as long as they are smaller than this."""
+TEACHER_TIME_LIMIT_S = 2.0
+SPLITS = ("train", "validation", "test")
 
 
 @dataclass
@@ -64,7 +69,7 @@ def make(
     """
     limit: float | list[int] = config.migration_limit
     if instances is None:
-        instances = generate_instances(config, config.num_instances, seed)
+        instances = generate_instances(config, config.num_instances, seed, "train")
         if config.migration_limit_high is not None:
             limit = _draw_limits(config, instances, seed)
     return VMRSimulator(
@@ -91,17 +96,39 @@ def _draw_limits(config: VMRConfig, instances: Sequence[Cluster], seed: int) -> 
     ]
 
 
-def generate_instances(config: VMRConfig, num: int, seed: int) -> list[Cluster]:
-    """Return ``num`` generated clusters; the first of seed s is the same however many are asked for."""
+def generate_instances(
+    config: VMRConfig, num: int, seed: int, split: str = "test"
+) -> list[Cluster]:
+    """Return ``num`` generated clusters; the first of a seed is the same however many are asked for.
+
+    Args:
+        config: which generator.
+        num: how many.
+        seed: any integer >= 0.
+        split: ``train``, ``validation`` or ``test``; no cluster is in two of them.
+    """
     generator = generator_config(config.generator)
     if config.num_pms is not None:
         generator = replace(generator, num_pms=config.num_pms)
-    return [generate_cluster(generator, seed * SEED_STRIDE + i) for i in range(num)]
+    first = (len(SPLITS) * seed + SPLITS.index(split)) * SEED_STRIDE
+    return [generate_cluster(generator, first + i) for i in range(num)]
 
 
 def load(config: VMRConfig, path: str | Path) -> list[Cluster]:
     """Return the clusters of a file or folder."""
     return load_instances(path, merge=config.merge_clusters)
+
+
+def _teacher(config: VMRConfig) -> PlanTeacher:
+    """Return the exact solver as a teacher."""
+    objective = parse_objective(config.objective)
+
+    def plan(cluster: Cluster, limit: int) -> tuple[Migration, ...]:
+        return exact.solve(
+            cluster, objective, limit, TEACHER_TIME_LIMIT_S, num_threads=1, goal=config.goal
+        ).migrations
+
+    return PlanTeacher(plan)
 
 
 PROBLEM = Problem(
@@ -112,6 +139,7 @@ PROBLEM = Problem(
     load_instances=load,
     generate_instances=generate_instances,
     rules=RULES,
+    teachers={"exact": _teacher},
     default_policies=("random", "ha", "best_pair", "alpha_vbpp", "pop", "potential"),
     dispatch=dispatch,
     plot=plot,

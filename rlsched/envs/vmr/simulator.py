@@ -1,12 +1,13 @@
 """VM rescheduling: migrate VMs between NUMA nodes until free cores stop being fragments.
 
-A cluster is P hosts of two NUMA nodes. One migration is two choices at the same instant: a VM (or STOP), then the
-NUMA node it moves to (a double-NUMA VM takes both nodes of a PM and is sent to its node 0). Placement is the only
-state, exact and integer; nothing arrives or leaves while the plan is made. An episode ends at STOP, at the
-migration limit, or when the goal rate is reached.
+A cluster is P hosts of two NUMA nodes. One migration is two choices at the same instant: a VM (or
+STOP), then the NUMA node it moves to (a double-NUMA VM takes both nodes of a PM and is sent to its
+node 0). Placement is the only state, exact and integer; nothing arrives or leaves while the plan is
+made. An episode ends at STOP, at the migration limit, or when the goal rate is reached.
 
-Source: VM2RL (Ding et al., EuroSys 2025); fragment rate and reward as in its published environment, whose two
-stale-feature defects cannot occur here because a step rewrites every row that depends on the two PMs it touched.
+Source: VM2RL (Ding et al., EuroSys 2025); fragment rate and reward as in its published environment,
+whose two stale-feature defects cannot occur here because a step rewrites every row that depends on
+the two PMs it touched.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlsched.core.errors import ConfigError, InstanceError
-from rlsched.core.lanes import helper, lanes
+from rlsched.core.lanes import Lanes, helper, lanes
 from rlsched.core.reward import RewardSpec, progress_reward
 from rlsched.core.rng import bits, mix32, randint
-from rlsched.core.simulator import Array, Simulator
+from rlsched.core.simulator import Array, Simulator, host
 from rlsched.envs.vmr.cluster import Cluster, Migration
 from rlsched.envs.vmr.objectives import parse_objective, usable
 from rlsched.envs.vmr.observation import GRAPH, observe_all, observe_step
@@ -30,19 +32,22 @@ from rlsched.envs.vmr.state import Clusters, State, allocate, num_vm_edges, pack
 
 REWARDS = {
     "simple": RewardSpec(
-        progress="(rate_0 - rate) / (rate_0 - target): the target turns one unit per allowed migration",
+        progress="(rate_0 - rate) / (rate_0 - target): each allowed migration turns one unit",
         running_max=False,
         soft=(("haste", "1 - moves / (2 * limit) where a goal rate is set, else 1"),),
     ),
     "vm2rl": RewardSpec(progress="fragment cores removed / 128", running_max=False),
 }
+HASH_BITS = (1 << 60) - 1
 
 
-# --- the problem, one lane -----------------------------------------------------------------------------------
+# --- the problem, one lane ------------------------------------------------------------------------
 
 
 @lanes
-def start(lane: int, c: Clusters, s: State, mask: Array, instance: Array, stream: Array) -> None:
+def start(
+    lane: int, c: Clusters, s: State, observe: bool, mask: Array, instance: Array, stream: Array
+) -> None:
     """Put the lane's instance in its starting placement and derive everything from it."""
     if not mask[lane]:
         return
@@ -50,7 +55,7 @@ def start(lane: int, c: Clusters, s: State, mask: Array, instance: Array, stream
     s.instance[lane], s.stream[lane], s.draws[lane] = i, stream[lane], 0
     s.chosen[lane], s.moved[lane], s.moves[lane] = -1, -1, 0
     s.touched[lane, 0], s.touched[lane, 1] = -1, -1
-    s.reward[lane], s.terminated[lane], s.hash[lane] = 0.0, c.migration_limit[i] == 0, 0
+    s.reward[lane], s.hash[lane] = 0.0, 0
     for n in range(s.free.shape[1]):
         s.free[lane, n] = c.node_cores[i, n]
         s.free_mem_mb[lane, n] = c.node_mem_mb[i, n]
@@ -69,12 +74,17 @@ def start(lane: int, c: Clusters, s: State, mask: Array, instance: Array, stream
     for p in range(c.num_pms[i]):
         count(lane, c, s, p, 1)
     update_rate(lane, c, s)
+    s.terminated[lane] = is_over(lane, c, s)
     refresh_legal(lane, c, s)
     mask_choices(lane, c, s)
+    if observe:
+        observe_all(lane, c, s)
 
 
 @lanes
-def step(lane: int, c: Clusters, s: State, choice: Array, published_reward: bool) -> None:
+def step(
+    lane: int, c: Clusters, s: State, observe: bool, choice: Array, published_reward: bool
+) -> None:
     """Apply the lane's choice: a VM, a NUMA node for the VM chosen before, or STOP."""
     s.reward[lane] = 0.0
     s.moved[lane], s.touched[lane, 0], s.touched[lane, 1] = -1, -1, -1
@@ -90,12 +100,14 @@ def step(lane: int, c: Clusters, s: State, choice: Array, published_reward: bool
     else:
         s.terminated[lane] = True
     mask_choices(lane, c, s)
+    if observe:
+        observe_step(lane, c, s)
 
 
 @helper
 def migrate(lane: int, c: Clusters, s: State, node: int) -> None:
     """Move the chosen VM to a NUMA node (a double VM: to the PM of that node)."""
-    i, v = s.instance[lane], s.chosen[lane]
+    v = s.chosen[lane]
     source, target = s.vm_pm[lane, v], node // 2
     numa = 2 if s.vm_numa[lane, v] == 2 else node % 2
     count(lane, c, s, source, -1)
@@ -111,8 +123,14 @@ def migrate(lane: int, c: Clusters, s: State, node: int) -> None:
     s.chosen[lane], s.moved[lane] = -1, v
     s.touched[lane, 0], s.touched[lane, 1] = source, target
     s.moves[lane] += 1
-    if s.moves[lane] >= c.migration_limit[i] or s.rate[lane] <= c.goal[0]:
-        s.terminated[lane] = True
+    s.terminated[lane] = is_over(lane, c, s)
+
+
+@helper
+def is_over(lane: int, c: Clusters, s: State) -> bool:
+    """Return whether the migrations are used up or the goal is reached."""
+    used_up = s.moves[lane] >= c.migration_limit[s.instance[lane]]
+    return used_up or s.rate[lane] <= c.goal[0]
 
 
 @helper
@@ -148,11 +166,17 @@ def _occupy(lane: int, c: Clusters, s: State, v: int, sign: int) -> None:
             s.free[lane, node] -= sign * c.class_cores[i, k]
             s.free_mem_mb[lane, node] -= sign * c.class_mem_mb[i, k]
     s.pm_vms[lane, pm] += sign
-    # Interchangeable VMs hash alike, so placements reached by other orders or other twins are equal.
-    who = k if is_interchangeable(c, i, v) else c.class_cores.shape[1] + v
-    key = mix32((int(who) << 16) ^ (3 * pm + numa))
+    key = key_of(lane, c, s, v)
     token = (key << 20) ^ mix32(key + 0x51ED270B)
-    s.hash[lane] = (s.hash[lane] + sign * token) & 0xFFFFFFFFFFFFFFF
+    s.hash[lane] = (s.hash[lane] + sign * token) & HASH_BITS
+
+
+@helper
+def key_of(lane: int, c: Clusters, s: State, v: int) -> int:
+    """Return 32 bits of a VM and its place; interchangeable VMs on one node are equal."""
+    i = s.instance[lane]
+    who = c.vm_class[i, v] if is_interchangeable(c, i, v) else c.class_cores.shape[1] + v
+    return mix32((int(who) << 16) ^ (3 * s.vm_pm[lane, v] + s.vm_numa[lane, v]))
 
 
 @helper
@@ -194,7 +218,7 @@ def update_rate(lane: int, c: Clusters, s: State) -> None:
 
 @helper
 def reward_of(lane: int, c: Clusters, s: State, before: float, published: bool) -> float:
-    """Return the reward of a migration that brought the rate from ``before`` to its present value."""
+    """Return the reward of a migration that changed the rate from ``before``."""
     i = s.instance[lane]
     if published:
         return (before - s.rate[lane]) * c.free_total[i] / 128.0  # 32 cores on each of four nodes
@@ -212,7 +236,7 @@ def reward_of(lane: int, c: Clusters, s: State, before: float, published: bool) 
     return progress_reward(1.0, -before / reach, -s.rate[lane] / reach, soft, 0.0)
 
 
-# --- what is legal -------------------------------------------------------------------------------------------
+# --- what is legal --------------------------------------------------------------------------------
 
 
 @helper
@@ -235,7 +259,7 @@ def refresh_legal(lane: int, c: Clusters, s: State) -> None:
 
 @helper
 def fits_own(lane: int, c: Clusters, s: State, v: int) -> int:
-    """Return 1 if the VM would fit once more where it is, which ``num_fit`` counts but is no target."""
+    """Return 1 if the VM would fit once more where it is: in ``num_fit``, but no target."""
     i, pm, numa = s.instance[lane], s.vm_pm[lane, v], s.vm_numa[lane, v]
     cores, mem = c.class_cores[i, c.vm_class[i, v]], c.class_mem_mb[i, c.vm_class[i, v]]
     for node in range(2 * pm, 2 * pm + 2):
@@ -324,6 +348,12 @@ def mask_choices(lane: int, c: Clusters, s: State) -> None:
 
 
 @lanes
+def observe(lane: int, c: Clusters, s: State) -> None:
+    """Write a lane's observation from its state alone."""
+    observe_all(lane, c, s)
+
+
+@lanes
 def random_choice(lane: int, s: State, seed: int, choice: Array) -> None:
     """Choose uniformly among the legal choices, STOP only where nothing else is."""
     last, legal = s.action_mask.shape[1] - 1, 0
@@ -342,7 +372,17 @@ def random_choice(lane: int, s: State, seed: int, choice: Array) -> None:
             left -= 1
 
 
-# --- the batch -----------------------------------------------------------------------------------------------
+@lanes
+def fingerprint(lane: int, c: Clusters, s: State, out: Array) -> None:
+    """Hash what a lane's future depends on; twins and the order of past moves do not show."""
+    v = s.chosen[lane]
+    key = mix32(mix32(s.instance[lane]) + 2 * s.moves[lane] + int(s.terminated[lane]))
+    if v >= 0:
+        key = mix32(key + key_of(lane, c, s, v))
+    out[lane] = (s.hash[lane] + (key << 20) + key) & HASH_BITS
+
+
+# --- the batch ------------------------------------------------------------------------------------
 
 
 class VMRSimulator(Simulator):
@@ -352,12 +392,13 @@ class VMRSimulator(Simulator):
         instances: the bank; lanes draw from it, or are told rows of it.
         num_envs: B.
         objective: name for :func:`~rlsched.envs.vmr.objectives.parse_objective`.
-        migration_limit: moves per episode, one for all or one per instance; a float in (0, 1) is a share of
-            the cluster's VMs, rounded up.
+        migration_limit: moves per episode, one for all or one per instance; a float in (0, 1) is a
+            share of the cluster's VMs, rounded up.
         goal: rate at which an episode ends, None = play to the limit or STOP.
         reward: ``"simple"`` or ``"vm2rl"``.
         seed: of the instances drawn and of the lanes' random numbers.
-        observe: keep the observation up to date; False is for rules and search, which read the state.
+        observe: keep the observation up to date; False is for rules and search, which read the
+            state.
         device: ``"cpu"`` or ``"cuda"``.
 
     Raises:
@@ -366,7 +407,11 @@ class VMRSimulator(Simulator):
     """
 
     graph = GRAPH
+    can_stop = True
     unit = "migration"
+    state: State
+    clusters: Clusters
+    host_clusters: Clusters
 
     def __init__(
         self,
@@ -389,22 +434,29 @@ class VMRSimulator(Simulator):
             raise ConfigError(f"num_envs={num_envs}; must be >= 1.")
         if device not in ("cpu", "cuda"):
             raise ConfigError(f"device={device!r}; allowed: cpu, cuda.")
+        if goal is not None and not 0 <= goal <= 1:
+            raise ConfigError(f"goal={goal}; give a rate in [0, 1], or None.")
         self.instances, self.num_envs, self.device = list(instances), num_envs, device
         self.objective, self.reward_name = parse_objective(objective), reward
         self.goal, self.observe = goal, observe
         self.metric = "fragment_rate" if goal is None else "migrations_to_goal"
-        limits = _limits(migration_limit, self.instances)
-        self._attach(pack(self.instances, self.objective, limits, goal), seed)
-
-    def _attach(self, clusters: Clusters, seed: int) -> None:
-        self._host_clusters, self.seed = clusters, seed
-        V, N = clusters.vm_class.shape[1], clusters.node_cores.shape[1]
+        self.limits = _limits(migration_limit, self.instances)
+        self.host_clusters = pack(self.instances, self.objective, self.limits, goal)
+        self.seed = seed
+        V, N = self.host_clusters.vm_class.shape[1], self.host_clusters.node_cores.shape[1]
         self.sizes = {"vm": V, "numa": N}
-        self.num_edges = {"vm__on__numa": num_vm_edges(clusters), "numa__sibling__numa": N}
+        self.num_edges = {
+            "vm__on__numa": num_vm_edges(self.host_clusters),
+            "numa__sibling__numa": N,
+        }
+        self.clusters = self._to_device(self.host_clusters)
+        self._allocate()
+
+    def _allocate(self) -> None:
         widths = {n.name: len(n.features) for n in GRAPH.nodes} | {"context": len(GRAPH.context)}
+        state = allocate(self.host_clusters, self.num_envs, self.observe, widths)
+        self.state = self._to_device(state)
         self._episodes = np.zeros(self.num_envs, np.int64)
-        state = allocate(clusters, self.num_envs, self.observe, widths)
-        self.clusters, self.state = self._to_device(clusters), self._to_device(state)
 
     def _to_device(self, arrays):  # type: ignore[no-untyped-def]
         if self.device == "cpu":
@@ -417,7 +469,7 @@ class VMRSimulator(Simulator):
         twin = object.__new__(VMRSimulator)
         twin.__dict__.update(self.__dict__)
         twin.num_envs, twin.observe = num_envs, self.observe if observe is None else observe
-        twin._attach(self._host_clusters, self.seed)
+        twin._allocate()
         return twin
 
     def reset(
@@ -431,30 +483,38 @@ class VMRSimulator(Simulator):
             self.seed = seed
             self._episodes[:] = 0
         mask = np.ones(self.num_envs, np.bool_) if mask is None else np.asarray(mask, np.bool_)
-        stream = np.array(
-            [bits(self.seed, lane, int(e)) for lane, e in enumerate(self._episodes)], np.int64
-        )
-        self._episodes[mask] += 1
+        started = np.flatnonzero(mask)
+        rows, stream = np.zeros(self.num_envs, np.int32), np.zeros(self.num_envs, np.int64)
         if instances is None:
-            rows = (stream * self.num_instances) >> 32
+            for lane in started:
+                stream[lane] = bits(self.seed, int(lane), int(self._episodes[lane]))
+                rows[lane] = (stream[lane] * self.num_instances) >> 32
         else:
-            rows = np.asarray(instances, np.int64)
-            if rows.shape != (self.num_envs,) or rows.min() < 0 or rows.max() >= self.num_instances:
-                raise InstanceError(
-                    f"instances={rows.tolist()[:8]}; give {self.num_envs} rows in [0, {self.num_instances})."
-                )
-            stream = np.array([bits(self.seed, int(r), lane) for lane, r in enumerate(rows)], np.int64)
-        self._run(start, mask, rows.astype(np.int32), stream)
-        if self.observe:
-            self._run(observe_all, mask)
+            rows[:] = self._checked_rows(instances)
+            for lane in started:
+                stream[lane] = bits(self.seed, int(rows[lane]), int(lane))
+        self._episodes[started] += 1
+        self._run(start, self.observe, mask, rows, stream)
+
+    def _checked_rows(self, instances: NDArray[np.int_] | Sequence[int]) -> NDArray[np.int_]:
+        rows = np.asarray(instances)
+        if rows.shape != (self.num_envs,) or rows.min() < 0 or rows.max() >= self.num_instances:
+            raise InstanceError(
+                f"instances={rows.tolist()[:8]}; "
+                f"give {self.num_envs} rows in [0, {self.num_instances})."
+            )
+        return rows
 
     def _step(self, choice: Array) -> None:
-        self._run(step, choice, self.reward_name == "vm2rl")
-        if self.observe:
-            self._run(observe_step)
+        self._run(step, self.observe, choice, self.reward_name == "vm2rl")
 
-    def _run(self, function, *args) -> None:  # type: ignore[no-untyped-def]
+    def _run(self, function: Lanes, *args: Any) -> None:
         function(self.num_envs, self.clusters, self.state, *args, device=self.device)
+
+    def adopt(self, other: Simulator, source: NDArray[np.int_]) -> None:
+        super().adopt(other, source)
+        if self.observe and not other.observe:  # type: ignore[attr-defined]
+            self._run(observe)
 
     def observation(self) -> dict[str, Array]:
         if not self.observe:
@@ -471,33 +531,23 @@ class VMRSimulator(Simulator):
         }
 
     def metrics(self) -> dict[str, NDArray]:
-        """Return the rate, its start, the migrations made and, with a goal, those it took to reach it."""
-        rate, moves = np.array(self.state.rate), np.array(self.state.moves)
-        rows = np.array(self.state.instance)
-        host = self._host_clusters
+        """Return rate, starting rate, migrations made and, with a goal, those it took."""
+        s, c = self.state, self.host_clusters
+        rate, moves, rows = np.array(host(s.rate)), np.array(host(s.moves)), host(s.instance)
         out = {
             "fragment_rate": rate,
-            "fragment_rate_before": host.start_rate[rows],
+            "fragment_rate_before": c.start_rate[rows],
             "num_migrations": moves,
         }
         if self.goal is not None:
-            failed = host.migration_limit[rows] + 1
+            failed = c.migration_limit[rows] + 1
             out["migrations_to_goal"] = np.where(rate <= self.goal, moves, failed)
         return out
 
     def fingerprint(self) -> NDArray[np.int64]:
-        s = self.state
-        chosen = np.where(s.chosen >= 0, s.chosen + 1, 0).astype(np.int64)
-        twins = np.where(s.chosen >= 0, self._twin_key(), 0)
-        return s.hash ^ (np.where(chosen > 0, twins, 0) << 40) ^ (s.terminated.astype(np.int64) << 62)
-
-    def _twin_key(self) -> NDArray[np.int64]:
-        """Return (B,) a key of the chosen VM that its interchangeable twins on the same node share."""
-        lane, c, s = np.arange(self.num_envs), self._host_clusters, self.state
-        i, v = s.instance, np.maximum(s.chosen, 0)
-        twin = c.vm_movable[i, v] & (c.num_conflicts[i, v] == 0)
-        who = np.where(twin, c.vm_class[i, v], c.class_cores.shape[1] + v).astype(np.int64)
-        return 1 + 3 * s.vm_pm[lane, v] + s.vm_numa[lane, v] + 3 * s.pm_vms.shape[1] * who
+        out = np.zeros(self.num_envs, np.int64)
+        self._run(fingerprint, out)
+        return out
 
     def choices_of(self, lane: int, migration: Migration) -> tuple[int, int]:
         """Return the two choices that make one migration in a lane."""
@@ -508,7 +558,7 @@ class VMRSimulator(Simulator):
         """Return the lane's instance as it is placed now."""
         original = self.instances[int(self.state.instance[lane])]
         V = original.num_vms
-        pm, numa = np.array(self.state.vm_pm[lane, :V]), np.array(self.state.vm_numa[lane, :V])
+        pm, numa = (np.array(host(a[lane])[:V]) for a in (self.state.vm_pm, self.state.vm_numa))
         return replace(original, vm_pm=pm, vm_numa=numa)
 
     def render(self, lane: int = 0) -> NDArray[np.uint8]:

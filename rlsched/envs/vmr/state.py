@@ -1,8 +1,9 @@
 """Arrays of a VM-rescheduling batch: what an instance fixes and what a lane changes.
 
-Axes: I instances, B lanes, V VMs, P PMs, N = 2P NUMA nodes (node 2p + k is node k of PM p), C VM classes, T
-objective terms, M memberships in anti-affinity sets. A class is a (cores, memory, double) triple: VMs of one
-class on one node are interchangeable unless pinned or in an anti-affinity set.
+Axes: I instances, B lanes, V VMs, P PMs, N = 2P NUMA nodes (node 2p + k is node k of PM p), C VM
+classes, T objective terms, M memberships in anti-affinity sets. A class is a (cores, memory,
+double) triple: VMs of one class on one node are interchangeable unless pinned or in an
+anti-affinity set.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from rlsched.envs.vmr.cluster import BOTH, Cluster
 from rlsched.envs.vmr.objectives import CODES, CORES, CORES_DOUBLE, EMPTY, MEMORY, Objective
 
 RACK_CONFLICTS = 1 << 20
-"""``num_conflicts`` of a VM in a rack set: more than any count of nodes, so it is always checked one by one."""
+"""``num_conflicts`` of a VM in a rack set: more than any count of nodes, so always checked."""
 DEFAULT_GRAIN = 16
 
 
@@ -26,6 +27,7 @@ class Clusters(NamedTuple):
 
     num_vms: Array  # (I,) int32
     num_pms: Array  # (I,) int32
+    num_active: Array  # (I,) int32, active PMs
     num_classes: Array  # (I,) int32
     migration_limit: Array  # (I,) int32
     pm_active: Array  # (I, P) bool
@@ -60,7 +62,7 @@ class Clusters(NamedTuple):
 
 
 class State(NamedTuple):
-    """What a lane changes; (B, ...). The observation's arrays come last and are empty without observing."""
+    """What a lane changes; (B, ...). The observation comes last, empty without observing."""
 
     instance: Array  # (B,) int32, row of the bank
     stream: Array  # (B,) int64, stream of the lane's random numbers
@@ -73,7 +75,7 @@ class State(NamedTuple):
     vm_previous: Array  # (B, V) int32, the one before, -1 = first
     vm_pm: Array  # (B, V) int32
     vm_numa: Array  # (B, V) int32, 0, 1 or BOTH
-    num_fit: Array  # (B, C) int32, nodes (PMs for a double class) with room for one more VM of the class
+    num_fit: Array  # (B, C) int32, nodes (double class: PMs) with room for one more VM
     fit_level: Array  # (B, C) int32, min(num_fit, 2) when legality was last refreshed
     vm_legal: Array  # (B, V) bool, VMs with a feasible target
     chosen: Array  # (B,) int32, VM whose target is being chosen, -1 = choosing a VM
@@ -106,7 +108,7 @@ def pack(
         goal: rate at which an episode ends, None = play to the limit.
     """
     tables = [_classes(c) for c in clusters]
-    I, V = len(clusters), max(1, max(c.num_vms for c in clusters))
+    I, V = len(clusters), max(1, max(c.num_vms for c in clusters))  # noqa: E741
     P, C = max(c.num_pms for c in clusters), max(1, max(len(t[0]) for t in tables))
     S = max(1, max(len(c.anti_affinity) for c in clusters))
     M = max(1, max(sum(len(s.vms) for s in c.anti_affinity) for c in clusters))
@@ -115,6 +117,7 @@ def pack(
     out = Clusters(
         num_vms=np.array([c.num_vms for c in clusters], np.int32),
         num_pms=np.array([c.num_pms for c in clusters], np.int32),
+        num_active=np.array([c.pm_active.sum() for c in clusters], np.int32),
         num_classes=np.array([len(t[0]) for t in tables], np.int32),
         migration_limit=np.array(limits, np.int32),
         pm_active=z(I, P, dtype=np.bool_),
@@ -187,11 +190,13 @@ def _fill(out: Clusters, i: int, c: Cluster, classes: np.ndarray, vm_class: np.n
     out.vm_second_edge[i, doubles] = out.vm_class.shape[1] + np.arange(len(doubles))
 
     memberships = [(v, s) for s, group in enumerate(c.anti_affinity) for v in group.vms]
-    out.set_begin[i, 1 : len(c.anti_affinity) + 1] = np.cumsum([len(s.vms) for s in c.anti_affinity])
+    sizes = [len(s.vms) for s in c.anti_affinity]
+    out.set_begin[i, 1 : len(sizes) + 1] = np.cumsum(sizes)
     for row, (v, s) in enumerate(memberships):
         group = c.anti_affinity[s]
-        out.set_vms[i, row], out.set_is_rack[i, s] = v, group.granularity == "rack"
-        out.num_conflicts[i, v] += RACK_CONFLICTS if group.granularity == "rack" else len(group.vms) - 1
+        is_rack = group.granularity == "rack"
+        out.set_vms[i, row], out.set_is_rack[i, s] = v, is_rack
+        out.num_conflicts[i, v] += RACK_CONFLICTS if is_rack else len(group.vms) - 1
         out.vm_sets_begin[i, v + 1 :] += 1
     for row, (_, s) in enumerate(sorted(memberships)):
         out.vm_sets[i, row] = s
@@ -214,7 +219,7 @@ def _fill(out: Clusters, i: int, c: Cluster, classes: np.ndarray, vm_class: np.n
 
 
 def allocate(c: Clusters, num_envs: int, observe: bool, widths: dict[str, int]) -> State:
-    """Return zeroed lanes for a bank; ``widths`` gives the feature counts of vm, numa and context."""
+    """Return zeroed lanes for a bank; ``widths``: feature counts of vm, numa and context."""
     B, V, N, C = num_envs, c.vm_class.shape[1], c.node_cores.shape[1], c.class_cores.shape[1]
     z = lambda *shape, dtype=np.int32: np.zeros((B, *shape), dtype)  # noqa: E731
     on = int(observe)
@@ -247,8 +252,8 @@ def allocate(c: Clusters, num_envs: int, observe: bool, widths: dict[str, int]) 
         numa=z(N * on, widths["numa"], dtype=np.float32),
         vm_on_numa=z(num_vm_edges(c) * on, 2),
         numa_sibling_numa=z(N * on, 2),
-        context=z(widths["context"], dtype=np.float32),
-        num_nodes=z(2),
+        context=z(widths["context"] * on, dtype=np.float32),
+        num_nodes=z(2 * on),
     )
 
 

@@ -150,7 +150,7 @@ def test_public_snapshots_survive_a_round_trip(stem, merge, tmp_path):
 
 @needs_data
 def test_training_bank_has_the_rates_it_states():
-    """Each cluster's FR16 equals the file's own column, so cores are per VM and halved on doubles."""
+    """FR16 equals the file's own column: its cores are per VM, half on each node of a double."""
     path = DATA / "derived_train.npz"
     with np.load(path, allow_pickle=False) as bank:
         stated = bank["fr16"]

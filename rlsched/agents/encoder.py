@@ -1,0 +1,124 @@
+"""Hetero-graph encoder: raw observation in, embeddings of every node and of the whole graph out.
+
+Padded arrays are flattened to one PyG graph per batch; every node type gets a sacrificial row per lane, to which
+padding edges point, and which no pooling or pointer looks at.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import HeteroConv, SAGEConv
+
+from rlsched.core.graph import CONTEXT, NUM_NODES, Feature, GraphSpec
+
+HARMONICS = (1, 2, 4, 8)
+"""Multiples of the base frequency of a periodic feature: together they tell 16 residues apart."""
+
+
+class Features(nn.Module):
+    """Raw features to network inputs: divided by their scale, periodic ones with sines and cosines too."""
+
+    scale: Tensor
+    frequency: Tensor
+
+    def __init__(self, features: tuple[Feature, ...]) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.tensor([f.scale for f in features]), persistent=False)
+        self.periodic = [i for i, f in enumerate(features) if f.period > 0]
+        periods = torch.tensor([features[i].period for i in self.periodic])
+        multiples = 2 * math.pi * torch.tensor(HARMONICS, dtype=torch.float32)
+        frequency = (multiples / periods[:, None]).reshape(-1) if self.periodic else torch.zeros(0)
+        self.register_buffer("frequency", frequency, persistent=False)
+        self.width = len(features) + 2 * len(frequency)
+
+    def forward(self, raw: Tensor) -> Tensor:
+        scaled = raw / self.scale
+        if not self.periodic:
+            return scaled
+        columns = [raw[..., i : i + 1] for i in self.periodic for _ in HARMONICS]
+        phase = torch.cat(columns, dim=-1) * self.frequency
+        return torch.cat([scaled, torch.sin(phase), torch.cos(phase)], dim=-1)
+
+
+class GraphEncoder(nn.Module):
+    """Message passing along every edge type in both directions, then pooling over the real nodes.
+
+    Args:
+        graph: declaration of the observation.
+        hidden: width H of all embeddings.
+        layers: rounds of message passing.
+        aggr: how a node joins what one edge type brings: sum, mean or max.
+    """
+
+    def __init__(self, graph: GraphSpec, hidden: int, layers: int, aggr: str = "sum") -> None:
+        super().__init__()
+        self.graph = graph
+        self.features = nn.ModuleDict({n.name: Features(n.features) for n in graph.nodes})
+        self.context = Features(graph.context)
+        self.embed = nn.ModuleDict(
+            {n.name: _embedding(self.features[n.name].width, hidden) for n in graph.nodes}  # type: ignore[arg-type]
+        )
+        self.relations = _relations(graph)
+        self.convs = nn.ModuleList(
+            HeteroConv({r: SAGEConv(hidden, hidden, aggr=aggr) for r in self.relations}, aggr="sum")
+            for _ in range(layers)
+        )
+        self.norms = nn.ModuleList(
+            nn.ModuleDict({n.name: nn.LayerNorm(hidden) for n in graph.nodes}) for _ in range(layers)
+        )
+        pooled = self.context.width + 2 * hidden * len(graph.nodes)
+        self.pool = nn.Sequential(nn.Linear(pooled, hidden), nn.ReLU(), nn.Linear(hidden, hidden))
+
+    def forward(self, observation: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
+        """Return ({node type: (B, N, H)}, (B, H) embedding of the whole graph)."""
+        names = [n.name for n in self.graph.nodes]
+        sizes = {name: observation[name].shape[1] for name in names}
+        batch = observation[CONTEXT].shape[0]
+        x = {name: self._flat(observation[name], name) for name in names}
+        edges = self._edges(observation, sizes, batch)
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            update = conv(x, edges)
+            x = {name: x[name] + torch.relu(norm[name](update[name])) for name in names}  # type: ignore[index]
+        nodes = {name: x[name].view(batch, sizes[name] + 1, -1)[:, :-1] for name in names}
+        return nodes, self._pooled(observation, nodes)
+
+    def _flat(self, raw: Tensor, name: str) -> Tensor:
+        embedded = self.embed[name](self.features[name](raw))
+        return nn.functional.pad(embedded, (0, 0, 0, 1)).flatten(0, 1)
+
+    def _edges(
+        self, observation: Mapping[str, Tensor], sizes: dict[str, int], batch: int
+    ) -> dict[tuple[str, str, str], Tensor]:
+        lane = torch.arange(batch, device=observation[CONTEXT].device)[:, None]
+        edges = {}
+        for e in self.graph.edges:
+            rows = observation[e.key].long()
+            source = (rows[..., 0] + lane * (sizes[e.source] + 1)).flatten()
+            target = (rows[..., 1] + lane * (sizes[e.target] + 1)).flatten()
+            edges[e.source, e.name, e.target] = torch.stack([source, target])
+            if e.source != e.target:
+                edges[e.target, f"rev_{e.name}", e.source] = torch.stack([target, source])
+        return edges
+
+    def _pooled(self, observation: Mapping[str, Tensor], nodes: dict[str, Tensor]) -> Tensor:
+        parts = [self.context(observation[CONTEXT])]
+        for t, (name, x) in enumerate(nodes.items()):
+            count = observation[NUM_NODES][:, t]
+            real = torch.arange(x.shape[1], device=x.device)[None] < count[:, None]
+            x = x * real[..., None].to(x.dtype)
+            parts += [x.sum(1) / count.clamp(min=1)[:, None].to(x.dtype), x.amax(1)]
+        return self.pool(torch.cat(parts, dim=-1))
+
+
+def _embedding(width: int, hidden: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
+
+
+def _relations(graph: GraphSpec) -> list[tuple[str, str, str]]:
+    forward = [(e.source, e.name, e.target) for e in graph.edges]
+    backward = [(e.target, f"rev_{e.name}", e.source) for e in graph.edges if e.source != e.target]
+    return forward + backward

@@ -1,0 +1,122 @@
+"""Tensor rollouts [T, B] from a simulator, and generalised advantage estimation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rlsched.core.simulator import Simulator
+
+Forward = Callable[[Mapping[str, Tensor]], tuple[Tensor, Tensor]]
+
+
+@dataclass
+class Rollout:
+    """T steps of B lanes, flattened to [T * B, ...] in time-major order.
+
+    Attributes:
+        observation: arrays of the observation, raw.
+        actions: int64 choices.
+        log_probs: float32, of the choices taken.
+        logits: float32, of all choices.
+        advantages: float32, not normalised.
+        returns: float32, targets of the value.
+        episode_returns: returns of the episodes that ended here.
+        episode_metrics: final metrics of those episodes.
+    """
+
+    observation: dict[str, Tensor]
+    actions: Tensor
+    log_probs: Tensor
+    logits: Tensor
+    advantages: Tensor
+    returns: Tensor
+    episode_returns: list[float] = field(default_factory=list)
+    episode_metrics: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def num_steps(self) -> int:
+        return len(self.actions)
+
+
+class Collector:
+    """Steps a simulator with a network for T steps at a time; lanes are reset as they end.
+
+    Args:
+        sim: the lanes; reset on first use.
+        seed: of the choices sampled.
+    """
+
+    def __init__(self, sim: Simulator, seed: int) -> None:
+        self.sim = sim
+        self.generator = torch.Generator().manual_seed(seed)
+        self._returns = np.zeros(sim.num_envs)
+        sim.reset(seed=seed)
+
+    @torch.no_grad()
+    def collect(self, forward: Forward, steps: int, gamma: float, gae_lambda: float) -> Rollout:
+        """Return ``steps`` steps of every lane, bootstrapped with the value of the states after them."""
+        sim = self.sim
+        rows: list[tuple[Tensor, ...]] = []
+        observations: list[dict[str, Tensor]] = []
+        ended_returns: list[float] = []
+        ended_metrics: dict[str, list[float]] = {}
+        for _ in range(steps):
+            observation = observe(sim)
+            logits, value = forward(observation)
+            log_probs = torch.log_softmax(logits, dim=-1)
+            action = torch.multinomial(log_probs.exp().cpu(), 1, generator=self.generator).squeeze(-1)
+            chosen = log_probs.gather(1, action.to(logits.device)[:, None]).squeeze(1)
+            sim.step(action.numpy())
+            reward, done = np.array(sim.reward), np.array(sim.terminated)
+            self._returns += reward
+            observations.append(observation)
+            rows.append((action, chosen, logits, value, torch.from_numpy(reward), torch.from_numpy(done)))
+            if done.any():
+                ended_returns += self._returns[done].tolist()
+                for name, figure in sim.metrics().items():
+                    ended_metrics.setdefault(name, []).extend(figure[done].tolist())
+                self._returns[done] = 0
+                sim.reset(done)
+        last_value = forward(observe(sim))[1].cpu()
+        actions, chosen, logits, values, rewards, dones = (torch.stack(x) for x in zip(*rows, strict=True))
+        advantages, returns = gae(rewards, values.cpu(), dones, last_value, gamma, gae_lambda)
+        return Rollout(
+            {key: torch.cat([o[key] for o in observations]) for key in observations[0]},
+            *(x.flatten(0, 1) for x in (actions, chosen.cpu(), logits.cpu(), advantages, returns)),
+            ended_returns,
+            ended_metrics,
+        )
+
+
+def observe(sim: Simulator) -> dict[str, Tensor]:
+    """Return a copy of the observation as tensors: the simulator overwrites its own in place."""
+    return {key: torch.from_numpy(np.array(x)) for key, x in sim.observation().items()}
+
+
+def gae(
+    rewards: Tensor, values: Tensor, dones: Tensor, last_value: Tensor, gamma: float, lam: float
+) -> tuple[Tensor, Tensor]:
+    """Return advantages and value targets, (T, B) each.
+
+    Args:
+        rewards: (T, B) float32.
+        values: (T, B) float32, of the states acted in.
+        dones: (T, B) bool, the episode ended with that step.
+        last_value: (B,) float32, of the state after the last step.
+        gamma: discount per step.
+        lam: GAE's lambda.
+
+    Source: Schulman et al. (2016), "High-dimensional continuous control using GAE", eq. 16.
+    """
+    advantages, running, following = torch.zeros_like(rewards), torch.zeros_like(last_value), last_value
+    for t in range(len(rewards) - 1, -1, -1):
+        alive = 1.0 - dones[t].float()
+        delta = rewards[t] + gamma * following * alive - values[t]
+        running = delta + gamma * lam * alive * running
+        advantages[t], following = running, values[t]
+    return advantages, advantages + values

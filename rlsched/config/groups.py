@@ -1,0 +1,70 @@
+"""Which names ``env=``, ``trainer=``, ``agent=`` and ``sweep=`` may take, and the dataclasses behind them."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields, is_dataclass
+from importlib.resources import files
+from typing import Any, get_args, get_type_hints
+
+from rlsched.core.errors import UnknownName
+from rlsched.core.registry import MODULES, problem
+
+
+def options(group: str) -> list[str]:
+    """Return the named variants of a group: its YAML files."""
+    folder = files("rlsched.config") / group
+    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+
+
+def env_name(option: str) -> str:
+    """Return the environment of a variant: ``vmr`` of ``vmr`` and of ``vmr_constrained``.
+
+    Raises:
+        UnknownName: there is no such variant.
+    """
+    if option not in options("env"):
+        raise UnknownName("env", option, options("env"))
+    return max((n for n in MODULES if f"{option}_".startswith(f"{n}_")), key=len)
+
+
+def env_config(option: str) -> type:
+    """Return the config dataclass of an environment; this imports the environment."""
+    return problem(env_name(option)).config
+
+
+def field_types(schema: type) -> dict[str, Any]:
+    """Return field name -> type of a dataclass; an optional type without its None."""
+    hints = get_type_hints(schema)
+    return {f.name: _strip_none(hints[f.name]) for f in fields(schema)}
+
+
+def group_of(schema: type, key: str) -> bool:
+    """Return whether a key of a door's schema names a variant: ``trainer=sb3``."""
+    return key in field_types(schema) and (files("rlsched.config") / key).is_dir()
+
+
+def blank(schema: type, **values: Any) -> Any:
+    """Return an instance with the given values; required fields that are not given are None.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+    required = {
+        f.name: None for f in fields(schema) if f.default is MISSING and f.default_factory is MISSING
+    }
+    return schema(**(required | values))
+
+
+def type_name(kind: Any) -> str:
+    """Return how a type is called in messages."""
+    if is_dataclass(kind):
+        return "a group of keys"
+    plain = {int: "an integer", float: "a number", bool: "true or false", str: "text"}
+    return plain.get(kind, "a list like [a,b]" if "list" in str(kind) else "a mapping")
+
+
+def _strip_none(hint: Any) -> Any:
+    if type(None) not in get_args(hint):
+        return hint
+    (inner,) = (a for a in get_args(hint) if a is not type(None))
+    return inner

@@ -1,0 +1,57 @@
+"""``python -m rlsched.evaluate``: compare policies, rules and exact solvers on the same instances."""
+
+from __future__ import annotations
+
+from rlsched.config.door import run_door
+from rlsched.config.schema import EvaluateConfig
+
+EXAMPLES = """
+python -m rlsched.evaluate env=vmr policies=[random,ha,potential:beam_32,checkpoints/vmr/default]
+python -m rlsched.evaluate env=vmr env.generator=medium env.migration_limit=50 policies=[potential,exact] time_limit_s=10
+python -m rlsched.evaluate env=vmr instances=cluster.json.gz out=results/mine
+"""
+
+
+def evaluate(config: EvaluateConfig) -> None:
+    """Run the comparison, print its table, and say where the files are."""
+    from datetime import datetime
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from rlsched.core.registry import problem
+    from rlsched.evaluation.compare import PolicySpec, compare
+    from rlsched.evaluation.table import rich_table
+
+    found = problem(config.env.name)
+    policies = list(found.default_policies if config.policies is None else config.policies)
+    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    out = Path(config.out or f"results/{found.name}/{stamp}")
+    table = compare(
+        found,
+        config.env,
+        [PolicySpec(name, config.time_limit_s) for name in policies],
+        out,
+        instances=config.instances,
+        num_instances=config.num_instances,
+        seed=config.seed,
+        device=resolve_device(config.device, policies),
+    )
+    console = Console()
+    console.print(rich_table(table))
+    console.print(f"{out / 'results.json'}, results.csv, report.html", soft_wrap=True)
+
+
+def resolve_device(device: str, policies: list[str]) -> str:
+    """Return cpu or cuda for ``auto``; torch is asked only where a checkpoint takes part."""
+    from pathlib import Path
+
+    if device != "auto" or not any(Path(p.rpartition(":")[0] or p).is_dir() for p in policies):
+        return "cpu" if device == "auto" else device
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+if __name__ == "__main__":
+    run_door("evaluate", evaluate, EXAMPLES)

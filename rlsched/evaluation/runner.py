@@ -1,0 +1,218 @@
+"""Every policy on every instance, one by one, under the same random numbers; stop and go on at any time."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from rlsched.core.errors import ConfigError
+from rlsched.core.policy import Policy
+from rlsched.core.registry import Problem
+
+REPEAT_BELOW_S = 1.0
+"""A first play shorter than this is played again: it may have compiled, and its time would say so."""
+
+Played = Callable[[str, int, Any, bool], None]
+"""``(policy, instance row, simulator, is_start)``: called before and after a play, for pictures."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """What one policy reached on one instance.
+
+    Attributes:
+        instance: name of the instance.
+        policy: name of the policy.
+        value: the problem's metric at the end of the episode.
+        start: the metric before the first choice.
+        bound: proven bound on the metric, None where the policy proves none.
+        seconds: wall-clock time of the whole episode.
+        decision_ms: that time per choice, in milliseconds.
+        rounds: choices made, 0 for solvers that plan without choosing.
+        key: fingerprint of everything that decides the value; equal keys are not computed again.
+    """
+
+    instance: str
+    policy: str
+    value: float
+    start: float
+    bound: float | None
+    seconds: float
+    decision_ms: float
+    rounds: int
+    key: str
+
+
+@dataclass
+class Entrant:
+    """A policy in a comparison: its row's name, how to make it, and a fingerprint of what it is."""
+
+    label: str
+    make: Callable[[], Policy]
+    key: str
+    policy: Policy | None = None
+
+    def get(self) -> Policy:
+        """Return the policy, made when first needed."""
+        if self.policy is None:
+            self.policy = self.make()
+        return self.policy
+
+
+class ScoreFile:
+    """results.csv as a store that survives Ctrl-C: one line per instance and policy, appended at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._known = {(s.key, s.instance): s for s in read_scores(path)} if path.is_file() else {}
+
+    def find(self, key: str, instance: str) -> Score | None:
+        """Return the score stored under a key, or None."""
+        return self._known.get((key, instance))
+
+    def add(self, score: Score) -> None:
+        """Append a line."""
+        is_new = not self.path.is_file()
+        with self.path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, [f.name for f in fields(Score)])
+            if is_new:
+                writer.writeheader()
+            writer.writerow(asdict(score))
+
+    def rewrite(self, scores: Iterable[Score]) -> None:
+        """Leave just these lines, in this order."""
+        scratch = self.path.with_suffix(".partial")
+        scratch.unlink(missing_ok=True)
+        other = ScoreFile(scratch)
+        for score in scores:
+            other.add(score)
+        if scratch.is_file():
+            scratch.replace(self.path)
+
+
+def read_scores(path: Path) -> list[Score]:
+    """Return the lines of a results.csv; a last line cut short by a kill is left out."""
+    with path.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row.get("key")]
+    return [
+        Score(
+            instance=row["instance"],
+            policy=row["policy"],
+            value=float(row["value"]),
+            start=float(row["start"]),
+            bound=float(row["bound"]) if row["bound"] else None,
+            seconds=float(row["seconds"]),
+            decision_ms=float(row["decision_ms"]),
+            rounds=int(row["rounds"]),
+            key=row["key"],
+        )
+        for row in rows
+    ]
+
+
+def run(
+    problem: Problem,
+    config: Any,
+    entrants: Sequence[Entrant],
+    instances: Sequence[Any],
+    seed: int,
+    store: ScoreFile,
+    on_play: Played | None = None,
+    console: Console | None = None,
+) -> list[Score]:
+    """Return the scores, instance by instance; Ctrl-C ends the run early with those finished.
+
+    The instances are the outer loop, so that what an interrupted run leaves is paired.
+
+    Args:
+        problem: the environment.
+        config: its options.
+        entrants: the policies.
+        instances: the problems.
+        seed: instance i is played under ``seed + i`` by every policy.
+        store: where scores are found and added.
+        on_play: called with the simulator before and after each play.
+        console: where progress is shown.
+    """
+    scores: list[Score] = []
+    names = instance_names(instances)
+    with _progress(console) as progress:
+        task = progress.add_task("", total=len(instances) * len(entrants))
+        try:
+            for row, (name, instance) in enumerate(zip(names, instances, strict=True)):
+                for entrant in entrants:
+                    progress.update(task, description=f"{name}  {entrant.label}")
+                    score = store.find(entrant.key, name)
+                    if score is None:
+                        score = _play(problem, config, entrant, row, name, instance, seed, on_play)
+                        store.add(score)
+                    scores.append(score)
+                    progress.advance(task)
+        except KeyboardInterrupt:
+            progress.console.print(f"Interrupted; {len(scores)} results are kept in {store.path}.")
+    return scores
+
+
+def instance_names(instances: Sequence[Any]) -> list[str]:
+    """Return a unique name of each instance: its own, with its number where two share one."""
+    names = [str(getattr(x, "name", "") or f"instance-{i}") for i, x in enumerate(instances)]
+    return [n if names.count(n) == 1 else f"{n}#{i}" for i, n in enumerate(names)]
+
+
+def _play(
+    problem: Problem,
+    config: Any,
+    entrant: Entrant,
+    row: int,
+    name: str,
+    instance: Any,
+    seed: int,
+    on_play: Played | None,
+) -> Score:
+    policy = entrant.get()
+    observe = getattr(policy, "needs_observation", True)
+    sim = problem.make(config, 1, instances=[instance], seed=seed, observe=observe)
+    for attempt in (0, 1):
+        sim.reset(seed=seed + row, instances=[0])
+        start = float(sim.metrics()[sim.metric][0])
+        if on_play is not None and attempt == 0:
+            on_play(entrant.label, row, sim, True)
+        begin = time.perf_counter()
+        rounds = policy.play(sim)
+        seconds = time.perf_counter() - begin
+        if row > 0 or seconds > REPEAT_BELOW_S:
+            break
+    if not sim.terminated.all():
+        raise ConfigError(f"policy {entrant.label!r} left {name!r} unfinished; play() must end every lane.")
+    if on_play is not None:
+        on_play(entrant.label, row, sim, False)
+    bound = policy.bound()
+    return Score(
+        instance=name,
+        policy=entrant.label,
+        value=float(sim.metrics()[sim.metric][0]),
+        start=start,
+        bound=None if bound is None else float(bound),
+        seconds=seconds,
+        decision_ms=1000 * seconds / max(1, rounds),
+        rounds=int(rounds),
+        key=entrant.key,
+    )
+
+
+def _progress(console: Console | None) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console or Console(stderr=True),
+        transient=True,
+    )

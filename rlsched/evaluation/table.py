@@ -1,0 +1,234 @@
+"""From scores to the table: means with intervals, gaps, paired tests, wins, latency."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table as RichTable
+
+from rlsched.evaluation.runner import Score
+from rlsched.evaluation.statistics import mean_ci, wilcoxon_p
+
+TIE = 1e-9
+"""Scores closer than this tie for a win."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One policy over all instances.
+
+    Attributes:
+        policy: its name.
+        mean: of the metric.
+        ci95: Student t interval of the mean.
+        gap_pct: how much worse the mean is than the mean reference, in percent of it; None where that is 0.
+        bound_mean: mean of the bounds that this policy proved on every instance, else None.
+        paired_p: Wilcoxon signed-rank p against the best rule, two-sided and not adjusted; None for itself.
+        decision_ms: mean milliseconds per choice.
+        seconds: mean seconds per instance.
+        wins: instances on which no other policy is better.
+        diff: mean paired difference to the best rule; None for itself.
+        diff_ci95: its Student t interval.
+    """
+
+    policy: str
+    mean: float
+    ci95: tuple[float, float]
+    gap_pct: float | None
+    bound_mean: float | None
+    paired_p: float | None
+    decision_ms: float
+    seconds: float
+    wins: int
+    diff: float | None
+    diff_ci95: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A comparison; :meth:`to_json` is results.json.
+
+    Attributes:
+        env: name of the environment.
+        metric: its score.
+        lower_is_better: direction of the score.
+        instances: names of those that every policy finished.
+        rows: best first.
+        baseline: the best rule, which the paired columns compare with; None where no rule takes part.
+        reference: what gaps are relative to: ``bound`` where every instance has a proven one, else ``best known``.
+        reference_mean: its mean.
+        start_mean: mean of the metric before any choice.
+        values: (policies, instances) the scores, rows as in ``rows``.
+    """
+
+    env: str
+    metric: str
+    lower_is_better: bool
+    instances: tuple[str, ...]
+    rows: tuple[Row, ...]
+    baseline: str | None
+    reference: str
+    reference_mean: float
+    start_mean: float
+    values: NDArray[np.float64]
+
+    def to_json(self) -> str:
+        """Return results.json."""
+        data = {k: v for k, v in asdict(self).items() if k != "values"}
+        return json.dumps(data, indent=1)
+
+    def write(self, path: Path) -> None:
+        """Write results.json."""
+        path.write_text(self.to_json() + "\n")
+
+
+def build_table(
+    scores: Sequence[Score], env: str, metric: str, lower_is_better: bool, rules: Collection[str]
+) -> Table:
+    """Return the comparison over the instances that every policy finished.
+
+    Args:
+        scores: of all policies; those of unfinished instances are left out.
+        env: name of the environment.
+        metric: its score.
+        lower_is_better: direction of the score.
+        rules: policies that count as rules, of which the best is the baseline.
+
+    Raises:
+        ValueError: no instance was finished by every policy.
+    """
+    policies = list(dict.fromkeys(s.policy for s in scores))
+    found = {(s.policy, s.instance): s for s in scores}
+    names = [
+        n for n in dict.fromkeys(s.instance for s in scores) if all((p, n) in found for p in policies)
+    ]
+    if not names:
+        raise ValueError("no instance was finished by every policy.")
+    grid = [[found[p, n] for n in names] for p in policies]
+    sign = 1.0 if lower_is_better else -1.0
+    values = np.array([[s.value for s in line] for line in grid])
+    order = np.argsort(sign * values.mean(axis=1), kind="stable")
+    reference, best_known = _reference(grid, values, sign)
+    baseline = next((policies[i] for i in order if policies[i] in rules), None)
+    against = values[policies.index(baseline)] if baseline is not None else None
+    wins = (sign * values <= (sign * values).min(axis=0) + TIE).sum(axis=1)
+    rows = [
+        _row(grid[i], values[i], reference, None if policies[i] == baseline else against, int(wins[i]), sign)
+        for i in order
+    ]
+    return Table(
+        env=env,
+        metric=metric,
+        lower_is_better=lower_is_better,
+        instances=tuple(names),
+        rows=tuple(rows),
+        baseline=baseline,
+        reference="best known" if best_known else "bound",
+        reference_mean=float(reference.mean()),
+        start_mean=float(np.mean([s.start for s in grid[0]])),
+        values=values[order],
+    )
+
+
+def _reference(
+    grid: list[list[Score]], values: NDArray[np.float64], sign: float
+) -> tuple[NDArray[np.float64], bool]:
+    """Return the (N,) tightest proven bounds, or the best scores known, and whether it is the latter."""
+    worst = -np.inf
+    bounds = np.array([[worst if s.bound is None else sign * s.bound for s in row] for row in grid])
+    tightest = bounds.max(axis=0)
+    if np.isfinite(tightest).all():
+        return sign * tightest, False
+    return sign * (sign * values).min(axis=0), True
+
+
+def _row(
+    line: list[Score],
+    values: NDArray[np.float64],
+    reference: NDArray[np.float64],
+    against: NDArray[np.float64] | None,
+    wins: int,
+    sign: float,
+) -> Row:
+    mean, goal = float(values.mean()), float(reference.mean())
+    bounds = [s.bound for s in line if s.bound is not None]
+    diff = None if against is None else values - against
+    return Row(
+        policy=line[0].policy,
+        mean=mean,
+        ci95=mean_ci(values),
+        gap_pct=100 * sign * (mean - goal) / abs(goal) if abs(goal) > TIE else None,
+        bound_mean=float(np.mean(bounds)) if len(bounds) == len(line) else None,
+        paired_p=None if diff is None else wilcoxon_p(diff),
+        decision_ms=float(np.mean([s.decision_ms for s in line])),
+        seconds=float(np.mean([s.seconds for s in line])),
+        wins=wins,
+        diff=None if diff is None else float(diff.mean()),
+        diff_ci95=None if diff is None else mean_ci(diff),
+    )
+
+
+COLUMNS = ("policy", "mean", "95 % CI", "gap", "bound", "vs best rule", "p", "wins", "ms/decision", "s/instance")
+
+
+def cells(table: Table, row: Row) -> list[str]:
+    """Return one row as text, in the order of :data:`COLUMNS`."""
+    if row.policy == table.baseline:
+        diff, p = "best rule", ""
+    else:
+        diff = "" if row.diff is None else f"{row.diff:+.4f}"
+        p = "" if row.paired_p is None else ("<.0001" if row.paired_p < 1e-4 else f"{row.paired_p:.4f}")
+    return [
+        row.policy,
+        f"{row.mean:.4f}",
+        f"{row.ci95[0]:.4f} to {row.ci95[1]:.4f}",
+        "" if row.gap_pct is None else f"{row.gap_pct:+.1f} %",
+        "" if row.bound_mean is None else f"{row.bound_mean:.4f}",
+        diff,
+        p,
+        str(row.wins),
+        f"{row.decision_ms:.3g}",
+        f"{row.seconds:.3g}",
+    ]
+
+
+def caption(table: Table) -> str:
+    """Return what a reader must know to read the table."""
+    direction = "lower" if table.lower_is_better else "higher"
+    parts = [
+        f"{table.metric}, {direction} is better; {len(table.instances)} instances, "
+        f"{table.start_mean:.4f} before any choice.",
+        "Intervals: Student t over instances.",
+        f"Gap: to the {'proven bound' if table.reference == 'bound' else 'best score known here'}, "
+        f"mean {table.reference_mean:.4f}.",
+    ]
+    if table.baseline:
+        parts.append(
+            f"Paired with the best rule, {table.baseline}: mean difference and two-sided "
+            "Wilcoxon signed-rank p, not adjusted for several comparisons."
+        )
+    return " ".join(parts)
+
+
+def rich_table(table: Table) -> RichTable:
+    """Return the table for a terminal."""
+    out = RichTable(title=f"{table.env}: {table.metric}", caption=caption(table), caption_justify="left")
+    for name in COLUMNS:
+        numeric = name != "policy"
+        out.add_column(name, justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
+    for row in table.rows:
+        style = "bold" if row is table.rows[0] else ("cyan" if row.policy == table.baseline else None)
+        out.add_row(*cells(table, row), style=style)
+    return out
+
+
+def markdown_table(table: Table) -> str:
+    """Return the table in Markdown."""
+    lines = ["| " + " | ".join(COLUMNS) + " |", "|:--" + "|--:" * (len(COLUMNS) - 1) + "|"]
+    lines += ["| " + " | ".join(cells(table, row)) + " |" for row in table.rows]
+    return "\n".join(lines)
