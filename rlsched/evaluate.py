@@ -1,14 +1,19 @@
-"""``python -m rlsched.evaluate``: compare policies, rules and exact solvers on the same instances."""
+"""``python -m rlsched.evaluate``: policies, rules and exact solvers on the same instances."""
 
 from __future__ import annotations
+
+import sys
 
 from rlsched.config.door import run_door
 from rlsched.config.schema import EvaluateConfig
 
+FILE_WIDTH = 120
+"""Columns of the table where standard output is not a terminal."""
 EXAMPLES = """
 python -m rlsched.evaluate env=vmr policies=[random,ha,potential:beam_32,checkpoints/vmr/default]
-python -m rlsched.evaluate env=vmr env.generator=medium env.migration_limit=50 policies=[potential,exact] time_limit_s=10
-python -m rlsched.evaluate env=vmr instances=cluster.json.gz out=results/mine
+python -m rlsched.evaluate env=vmr env.generator=medium env.migration_limit=50
+policies=[potential,exact] time_limit_s=10 python -m rlsched.evaluate env=vmr
+instances=cluster.json.gz out=results/mine
 """
 
 
@@ -37,8 +42,8 @@ def evaluate(config: EvaluateConfig) -> None:
         seed=config.seed,
         device=resolve_device(config.device, policies),
     )
-    console = Console()
-    console.print(rich_table(table))
+    console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH)
+    console.print(rich_table(table, console.width))
     console.print(f"{out / 'results.json'}, results.csv, report.html", soft_wrap=True)
 
 

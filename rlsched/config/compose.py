@@ -40,7 +40,11 @@ def register(overrides: Sequence[str]) -> None:
     store = ConfigStore.instance()
     for door, schema in DOORS.items():
         store.store(name=f"{door}_schema", node=schema)
-    for group, schema in (("trainer", TrainerConfig), ("agent", AgentConfig), ("sweep", SweepConfig)):
+    for group, schema in (
+        ("trainer", TrainerConfig),
+        ("agent", AgentConfig),
+        ("sweep", SweepConfig),
+    ):
         store.store(group=group, name="base", node=schema)
     for text in overrides:
         key, _, value = text.partition("=")
@@ -79,7 +83,7 @@ def to_config(composed: DictConfig) -> Any:
 
 
 def resumed(folder: str, overrides: Sequence[str]) -> TrainConfig:
-    """Return the config of an earlier run with what the command line changes, to go on in its folder.
+    """Return the config of an earlier run, with what the command line changes, to go on with it.
 
     Args:
         folder: of the run; holds ``config.yaml``.
@@ -95,7 +99,9 @@ def resumed(folder: str, overrides: Sequence[str]) -> TrainConfig:
     name = OmegaConf.select(saved, "env.name")
     if name is None:
         raise ConfigError(f"{path}: env.name is missing; this is not the config of a run.")
-    check_overrides(TrainConfig, [f"env={name}", *(o for o in overrides if not o.startswith("env="))])
+    check_overrides(
+        TrainConfig, [f"env={name}", *(o for o in overrides if not o.startswith("env="))]
+    )
     config = OmegaConf.structured(TrainConfig)
     config.env = OmegaConf.structured(groups.env_config(str(name)))
     changes = {o.partition("=")[0]: o.partition("=")[2] for o in overrides}
@@ -114,6 +120,8 @@ def _change(config: DictConfig, key: str, text: str, path: Path) -> None:
     if groups.group_of(TrainConfig, key):
         chosen = config[key].get("name", text)
         if text != chosen:
-            raise ConfigError(f"{key}={text}: the run of {path} has {key}={chosen}; start a new run.")
+            raise ConfigError(
+                f"{key}={text}: the run of {path} has {key}={chosen}; start a new run."
+            )
         return
     OmegaConf.update(config, key, OmegaConf.create(f"x: {text}").x if text else None)

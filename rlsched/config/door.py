@@ -1,4 +1,4 @@
-"""What all doors share: refuse early, run under Hydra, print errors as one line, end with the right code."""
+"""What all doors share: refuse early, run under Hydra, errors in one line, the right exit code."""
 
 from __future__ import annotations
 

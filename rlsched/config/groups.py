@@ -1,4 +1,4 @@
-"""Which names ``env=``, ``trainer=``, ``agent=`` and ``sweep=`` may take, and the dataclasses behind them."""
+"""Which names ``env=``, ``trainer=``, ``agent=`` and ``sweep=`` take, and what is behind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from rlsched.core.registry import MODULES, problem
 def options(group: str) -> list[str]:
     """Return the named variants of a group: its YAML files."""
     folder = files("rlsched.config") / group
-    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+    return sorted(
+        f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")
+    )
 
 
 def env_name(option: str) -> str:
@@ -50,7 +52,9 @@ def blank(schema: type, **values: Any) -> Any:
         ConfigError: a value is out of range.
     """
     required = {
-        f.name: None for f in fields(schema) if f.default is MISSING and f.default_factory is MISSING
+        f.name: None
+        for f in fields(schema)
+        if f.default is MISSING and f.default_factory is MISSING
     }
     return schema(**(required | values))
 

@@ -1,4 +1,4 @@
-"""The text of ``--help``, from the schemas and their docstrings: one home for keys, defaults and meanings."""
+"""The text of ``--help``, from the schemas and their docstrings: keys, defaults, meanings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEY_WIDTH = 44
 
 
 def help_text(door: str, schema: type, overrides: Sequence[str], examples: str = "") -> str:
-    """Return what a door does and every key it takes; with ``env=`` given also that environment's keys."""
+    """Return what a door does and every key it takes; with ``env=`` also that environment's."""
     summary = inspect.getdoc(schema).splitlines()[0]  # type: ignore[union-attr]
     lines = [f"python -m rlsched.{door} key=value ...", "", summary]
     lines += ["", *(f"  {line}" for line in examples.strip().splitlines())] if examples else []
@@ -23,13 +23,17 @@ def help_text(door: str, schema: type, overrides: Sequence[str], examples: str =
     for name, kind in groups.field_types(schema).items():
         if name == "env":
             lines += [""]
+            envs = groups.options("env")
             if env is None:
-                lines += [f"env.<key>: add env=<name> to --help. Known: {', '.join(groups.options('env'))}."]
+                lines += [f"env.<key>: add env=<name> to --help. Known: {', '.join(envs)}."]
             else:
                 lines += _section(groups.env_config(env), "env.")
         elif is_dataclass(kind):
             lines += ["", *_section(kind, f"{name}.")]
-    lines += ["", "--multirun runs every combination of key=a,b,c; --cfg job prints the config and stops."]
+    lines += [
+        "",
+        "--multirun runs every combination of key=a,b,c; --cfg job prints the config and stops.",
+    ]
     return "\n".join(lines)
 
 
@@ -43,7 +47,11 @@ def _section(schema: Any, prefix: str) -> list[str]:
         text = docs.get(f.name, "")
         if groups.group_of(schema, f.name):
             shown = f"{f.name}={'|'.join(groups.options(f.name))}"
-        lines += [f"  {shown:{KEY_WIDTH}} {text}"] if len(shown) <= KEY_WIDTH else [f"  {shown}", _pad(text)]
+        lines += (
+            [f"  {shown:{KEY_WIDTH}} {text}"]
+            if len(shown) <= KEY_WIDTH
+            else [f"  {shown}", _pad(text)]
+        )
     return lines
 
 
@@ -54,7 +62,7 @@ def _pad(text: str) -> str:
 def _default(f: Field, schema: Any) -> str:
     if f.default is MISSING and f.default_factory is MISSING:
         return "<required>"
-    value = f.default if f.default is not MISSING else f.default_factory()  # type: ignore[misc]
+    value = f.default if f.default_factory is MISSING else f.default_factory()
     if value is None:
         return "null"
     return str(value).lower() if isinstance(value, bool) else str(value).replace(" ", "")

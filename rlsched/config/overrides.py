@@ -39,9 +39,9 @@ def check_overrides(schema: type, overrides: Sequence[str], sweeps: bool = False
             )
         for value in _values(override):
             _check(schema, override.key_or_group, value, env)
-    if "env" in groups.field_types(schema) and env is None:
-        if not any(o.key_or_group == "resume" for o in parsed):
-            raise ConfigError(f"env= is missing. Known: {', '.join(groups.options('env'))}.")
+    resumes = any(o.key_or_group == "resume" for o in parsed)
+    if "env" in groups.field_types(schema) and env is None and not resumes:
+        raise ConfigError(f"env= is missing. Known: {', '.join(groups.options('env'))}.")
 
 
 def _parse(text: str, schema: type) -> Override:
@@ -54,9 +54,9 @@ def _parse(text: str, schema: type) -> Override:
         override = OverridesParser.create().parse_override(text)
     except HydraException:
         raise ConfigError(f"{text!r} cannot be read; quote the value: {_quoted(text)}.") from None
-    if not override.key_or_group.startswith("hydra") and override.type is not None:
-        if override.type.name != "CHANGE":
-            raise ConfigError(f"{text!r}: every key exists already; write key=value.")
+    is_change = override.type is None or override.type.name == "CHANGE"
+    if not is_change and not override.key_or_group.startswith("hydra"):
+        raise ConfigError(f"{text!r}: every key exists already; write key=value.")
     return override
 
 
@@ -89,7 +89,9 @@ def _check(schema: type, key: str, value: Any, env: str | None) -> None:
             return
     kind = _member(owner, prefix, leaf, env)
     if is_dataclass(kind):
-        raise ConfigError(f"{key}={value} sets a whole group; set one of its keys: {_keys(key, kind)}.")
+        raise ConfigError(
+            f"{key}={value} sets a whole group; set one of its keys: {_keys(key, kind)}."
+        )
     _check_value(owner, prefix, leaf, kind, value)
 
 

@@ -1,7 +1,8 @@
-"""What every door accepts: dataclasses whose fields are the keys of ``key=value`` on the command line.
+"""What every door accepts: dataclasses whose fields are the keys of the command line.
 
-Defaults live here and nowhere else; the YAML files beside this module only say what a named variant changes.
-``env`` is the config dataclass of the environment named (:attr:`rlsched.core.registry.Problem.config`).
+Defaults live here and nowhere else; the YAML files beside this module only say what a named variant
+changes. ``env`` is the config dataclass of the environment named
+(:attr:`rlsched.core.registry.Problem.config`).
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class TrainerConfig:
         checkpoint_interval_s: seconds between checkpoints; what a killed run loses at most.
         eval_interval_s: seconds between evaluations on the held-out instances.
         eval_instances: held-out instances of one such evaluation.
-        warm_start: teacher imitated first: none, exact, or a rule's name such as potential or potential:beam_32.
+        warm_start: teacher imitated first: none, exact, or a rule's name such as potential or
+            potential:beam_32.
         warm_start_steps: gradient steps of imitation.
         warm_start_lr: its learning rate at the start; it falls linearly to a tenth.
         student_share: share of the choices in imitation that the student makes itself.
@@ -76,7 +78,8 @@ class TrainerConfig:
         """Check what the types cannot say."""
         _choice("trainer.name", self.name, TRAINERS)
         at_least = {
-            1: "total_steps num_envs rollout_length num_epochs minibatch_size torch_threads eval_instances",
+            1: "total_steps num_envs rollout_length num_epochs minibatch_size torch_threads "
+            "eval_instances",
             0: "lr entropy_coef value_coef checkpoint_interval_s eval_interval_s "
             "warm_start_steps num_env_runners num_learners",
         }
@@ -115,7 +118,8 @@ class RayConfig:
     """Where Ray runs: ``ray.<key>=``.
 
     Attributes:
-        address: ``auto`` or ``host:port`` of a running cluster; none = a Ray of its own on this machine.
+        address: ``auto`` or ``host:port`` of a running cluster; none = a Ray of its own on this
+            machine.
     """
 
     address: str | None = None
@@ -182,13 +186,14 @@ class EvaluateConfig:
 
     Attributes:
         env: the problem, and its options as ``env.<key>=``.
-        policies: rules, ``exact``, checkpoint folders, .onnx files, each with ``:search`` after it where wanted;
-            null = random and every standard rule.
+        policies: rules, ``exact``, checkpoint folders, .onnx files, each with ``:search`` after it
+            where wanted; null = random and every standard rule.
         instances: file or folder of the field's own format; null = generated ones.
         num_instances: how many; of a file the first ones, null = all of it, or 20 generated ones.
         time_limit_s: wall-clock limit per instance of solvers and searches; null = their own.
         seed: of the generated instances and of everything random in a policy.
-        out: folder of results.json, results.csv and report.html; what it already holds is not computed again.
+        out: folder of results.json, results.csv and report.html; what it already holds is not
+            computed again.
         device: auto, cpu or cuda, for networks.
     """
 
@@ -228,8 +233,8 @@ class DispatchConfig:
 
     Attributes:
         env: the problem, and its options as ``env.<key>=``.
-        policy: an .onnx file, a rule or ``exact``, with ``:search`` after it where wanted; null = what the
-            environment's own portfolio takes.
+        policy: an .onnx file, a rule or ``exact``, with ``:search`` after it where wanted; null =
+            what the environment's own portfolio takes.
         input: file in the field's own format.
         limit: most decisions that the plan may take; null = what the environment's options say.
         budget_s: wall-clock seconds the plan may take to make; null = one greedy pass.

@@ -28,6 +28,7 @@ class Problem:
             by seed.
         rules: name -> ``factory(config)`` giving a Policy.
         teachers: name -> ``factory(config)`` giving a Teacher; rules teach without being named here.
+        sizes: ``sizes(config)`` -> three configs, small to large, for checks at any size.
         default_policies: what a comparison contains unless told otherwise.
         dispatch: ``dispatch(config, policy, input, limit, budget_s, seed)`` -> JSON-ready plan.
         plot: ``plot(simulator, lane, ax)`` -> ax, a picture of one lane for reports.
@@ -41,6 +42,7 @@ class Problem:
     generate_instances: Callable[..., list]
     rules: dict[str, Callable[..., Any]]
     teachers: dict[str, Callable[..., Any]]
+    sizes: Callable[..., list]
     default_policies: tuple[str, ...]
     dispatch: Callable[..., dict]
     plot: Callable[..., Any]

@@ -52,6 +52,7 @@ class Simulator(ABC):
         lower_is_better: its direction.
         can_stop: STOP ends the episode at any decision, so every state on the way is a result.
         unit: what one full decision is called, for benchmarks (``"migration"``).
+        choices_per_unit: choices that make one.
         state: NamedTuple of per-lane arrays.
         num_envs: B.
         device: ``"cpu"`` or ``"cuda"``.
@@ -64,6 +65,7 @@ class Simulator(ABC):
     lower_is_better: ClassVar[bool] = True
     can_stop: ClassVar[bool] = False
     unit: ClassVar[str]
+    choices_per_unit: ClassVar[int] = 1
     render_modes: ClassVar[tuple[str, ...]] = ("rgb_array",)
 
     state: Any
@@ -114,6 +116,14 @@ class Simulator(ABC):
     @abstractmethod
     def fingerprint(self) -> NDArray[np.int64]:
         """Return (B,) int64, equal for lanes whose futures are equal; search drops doubles."""
+
+    def keys_after(self, choices: NDArray[np.int32]) -> NDArray[np.int64] | None:
+        """Return (B, K) int64, equal where choices lead to states of equal futures; None if unknown.
+
+        Args:
+            choices: (B, K) int32, legal choices of each lane.
+        """
+        return None
 
     @abstractmethod
     def like(self, num_envs: int, observe: bool | None = None) -> Simulator:

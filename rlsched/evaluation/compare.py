@@ -1,4 +1,4 @@
-"""A whole comparison: policies and instances by name in; results.csv, results.json and report.html out."""
+"""A comparison: policies and instances by name in; results.csv, .json and report.html out."""
 
 from __future__ import annotations
 
@@ -93,6 +93,8 @@ def compare(
         )
         for p in policies
     ]
+    for entrant in entrants:
+        entrant.get()  # what cannot be loaded is refused now, not after an hour
     out.mkdir(parents=True, exist_ok=True)
     store, pictures = ScoreFile(out / "results.csv"), PictureBook(out / "pictures", problem)
     scores = run(problem, env, entrants, bank, seed, store, pictures.take, console)
@@ -102,7 +104,11 @@ def compare(
     elif len(scores) < len(entrants):
         raise KeyboardInterrupt
     sim = problem.make(env, 1, instances=bank[:1], seed=seed, observe=False)
-    rules = {p.row for p in policies if split_name(p.name) in {(r, "") for r in problem.rules if r != EXACT}}
+    rules = {
+        p.row
+        for p in policies
+        if split_name(p.name) in {(r, "") for r in problem.rules if r != EXACT}
+    }
     table = build_table(scores, problem.name, sim.metric, sim.lower_is_better, rules)
     table.write(out / "results.json")
     write_report(out / "report.html", table, _shown(settings), pictures)
@@ -130,7 +136,9 @@ def load(
         return problem.generate_instances(env, num_instances or DEFAULT_INSTANCES, seed, "test")
     bank = problem.load_instances(env, instances)
     if num_instances is not None and num_instances > len(bank):
-        raise InstanceError(f"'{instances}' holds {len(bank)} instances; num_instances={num_instances}.")
+        raise InstanceError(
+            f"'{instances}' holds {len(bank)} instances; num_instances={num_instances}."
+        )
     return bank[:num_instances]
 
 

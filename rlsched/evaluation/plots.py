@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 BEST, BASELINE, OTHER, INK = "#0f766e", "#b45309", "#64748b", "#1e293b"
 WIDTH = 9.0
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.edgecolor": "#94a3b8",
@@ -52,7 +52,14 @@ def interval_plot(table: Table) -> Figure:
         ax.plot(values, _spread(len(values), y), "o", ms=3, color=color, alpha=0.25, mew=0)
         ax.plot(row.ci95, [y, y], color=color, lw=2.5, solid_capstyle="butt")
         ax.plot([row.mean], [y], "o", ms=7, color=color, mec="white")
-        ax.annotate(f"{row.mean:.4f}", (row.mean, y), (0, 7), textcoords="offset points", ha="center", size=8)
+        ax.annotate(
+            f"{row.mean:.4f}",
+            (row.mean, y),
+            (0, 7),
+            textcoords="offset points",
+            ha="center",
+            size=8,
+        )
     if table.reference == "bound":
         ax.axvline(table.reference_mean, color=INK, lw=1, ls="--")
         ax.annotate(" proven bound", (table.reference_mean, -0.75), size=8, va="center")
@@ -100,7 +107,14 @@ def time_plot(table: Table) -> Figure:
         if sign * row.mean < best:
             best = sign * row.mean
             front.append(row)
-    ax.step([r.seconds for r in front], [r.mean for r in front], where="post", color=BEST, lw=1.2, alpha=0.6)
+    ax.step(
+        [r.seconds for r in front],
+        [r.mean for r in front],
+        where="post",
+        color=BEST,
+        lw=1.2,
+        alpha=0.6,
+    )
     for row in table.rows:
         color = _color(table, row)
         ax.errorbar(
@@ -114,6 +128,7 @@ def time_plot(table: Table) -> Figure:
             elinewidth=1,
         )
     ax.set_xscale("log")
+    ax.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
     ax.margins(x=0.12, y=0.08)
     _label_points(ax, table)
     ax.set_xlabel("seconds per instance (log scale)")
@@ -129,7 +144,7 @@ def svg(figure: Figure) -> str:
 
     with matplotlib.rc_context(STYLE):
         buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]
 
@@ -139,7 +154,8 @@ def _axes(num_rows: int) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 0.9 + 0.42 * max(3, num_rows)))
+        height = 0.9 + 0.42 * max(3, num_rows)
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
         ax = figure.subplots()
     return figure, ax
 
@@ -155,7 +171,11 @@ def _label_points(ax: Axes, table: Table) -> None:
             shift = -shift if shift > 0 else 13 - shift
         taken.append((x, y + shift))
         ax.annotate(
-            row.policy, (row.seconds, row.mean), (7, 4 + shift * 0.72), textcoords="offset points", size=8
+            row.policy,
+            (row.seconds, row.mean),
+            (7, 4 + shift * 0.72),
+            textcoords="offset points",
+            size=8,
         )
 
 

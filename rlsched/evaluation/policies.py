@@ -1,4 +1,4 @@
-"""Policies by the names that users type: rules, solvers, checkpoints, exported files, searches on any of them."""
+"""Policies by the names that users type: rules, solvers, checkpoints, exports, searches on them."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def resolve_policy(
     """Return the policy of a name.
 
     Args:
-        name: a rule (``potential``), ``exact``, a checkpoint folder or an ``.onnx`` file; ``:search`` after it,
-            such as ``potential:beam_32``, lets it guide a search.
+        name: a rule (``potential``), ``exact``, a checkpoint folder or an ``.onnx`` file;
+            ``:search`` after it, such as ``potential:beam_32``, lets it guide a search.
         problem: the environment.
         config: its options.
         device: where networks run: cpu or cuda.
@@ -71,10 +71,14 @@ def load_policy(path: str | Path, device: str = "cpu") -> Policy:
         from rlsched.core.onnx_policy import OnnxPolicy
 
         if not path.is_file():
-            raise CheckpointError(f"'{path}': there is no such file; python -m rlsched.export writes one.")
+            raise CheckpointError(
+                f"'{path}': there is no such file; python -m rlsched.export writes one."
+            )
         return OnnxPolicy(path)
     if not path.is_dir():
-        raise CheckpointError(f"'{path}': there is no such folder; give a checkpoint's folder or an .onnx file.")
+        raise CheckpointError(
+            f"'{path}': there is no such folder; give a checkpoint's folder or an .onnx file."
+        )
     from rlsched.agents import checkpoint
 
     return checkpoint.load_policy(path, device)

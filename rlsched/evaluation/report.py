@@ -44,10 +44,10 @@ class PictureBook:
             return
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(plots.WIDTH, 2.6), dpi=110)
+        figure = Figure(figsize=(plots.WIDTH, 2.6), dpi=130, layout="constrained")
         self.problem.plot(sim, 0, figure.subplots())
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, bbox_inches="tight")
+        figure.savefig(path)
 
     def path(self, policy: str, row: int) -> Path:
         """Return the file of a picture; no policy = before any choice."""
@@ -116,10 +116,16 @@ def finding(table: Table) -> str:
         f"(95 % interval {best.ci95[0]:.4f} to {best.ci95[1]:.4f}) "
         f"from {table.start_mean:.4f} at the start, in {best.seconds:.3g} s per instance."
     )
-    if table.baseline and best.policy != table.baseline and best.diff_ci95 and best.paired_p is not None:
+    if (
+        table.baseline
+        and best.policy != table.baseline
+        and best.diff_ci95
+        and best.paired_p is not None
+    ):
         low, high = best.diff_ci95
         text += (
-            f" Against the best rule, {table.baseline}: {best.diff:+.4f} ({low:+.4f} to {high:+.4f}), "
+            f" Against the best rule, {table.baseline}: {best.diff:+.4f} "
+            f"({low:+.4f} to {high:+.4f}), "
             f"p = {best.paired_p:.2g} over {len(table.instances)} paired instances."
         )
     return text
@@ -139,13 +145,17 @@ def versions() -> dict[str, str]:
 def _figures(table: Table) -> list[tuple[str, str]]:
     figures = [("Mean and 95 % interval; dots are instances", plots.interval_plot(table))]
     if table.baseline and len(table.rows) > 1:
-        figures.append((f"Paired difference to the best rule, {table.baseline}", plots.paired_plot(table)))
-    figures.append(("Quality against time; the line joins what nothing beats in both", plots.time_plot(table)))
+        figures.append(
+            (f"Paired difference to the best rule, {table.baseline}", plots.paired_plot(table))
+        )
+    figures.append(
+        ("Quality against time; the line joins what nothing beats in both", plots.time_plot(table))
+    )
     return [(title, _unique_ids(plots.svg(figure), i)) for i, (title, figure) in enumerate(figures)]
 
 
 def _unique_ids(text: str, number: int) -> str:
-    """Give the ids of an SVG a prefix: several of them share one page. Drop its links to schemas."""
+    """Give the ids of an SVG a prefix, for several share one page; drop its metadata."""
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'\bid="', f'id="f{number}-', text)
     return re.sub(r'(href="|url\()#', rf"\1#f{number}-", text)

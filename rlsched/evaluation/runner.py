@@ -1,4 +1,4 @@
-"""Every policy on every instance, one by one, under the same random numbers; stop and go on at any time."""
+"""Every policy on every instance, under the same random numbers; stop and go on at any time."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from rlsched.core.errors import ConfigError
 from rlsched.core.policy import Policy
 from rlsched.core.registry import Problem
 
-REPEAT_BELOW_S = 1.0
-"""A first play shorter than this is played again: it may have compiled, and its time would say so."""
+REPEAT_BELOW_S = 60.0
+"""A first play shorter than this is played again, for it may have compiled; solvers' are not."""
 
 Played = Callable[[str, int, Any, bool], None]
 """``(policy, instance row, simulator, is_start)``: called before and after a play, for pictures."""
@@ -58,6 +58,7 @@ class Entrant:
     make: Callable[[], Policy]
     key: str
     policy: Policy | None = None
+    is_warm: bool = False
 
     def get(self) -> Policy:
         """Return the policy, made when first needed."""
@@ -67,7 +68,7 @@ class Entrant:
 
 
 class ScoreFile:
-    """results.csv as a store that survives Ctrl-C: one line per instance and policy, appended at once."""
+    """results.csv, a store that survives Ctrl-C: a line per instance and policy."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -179,6 +180,8 @@ def _play(
     policy = entrant.get()
     observe = getattr(policy, "needs_observation", True)
     sim = problem.make(config, 1, instances=[instance], seed=seed, observe=observe)
+    is_warm = entrant.is_warm or hasattr(policy, "time_limit_s")
+    entrant.is_warm = True
     for attempt in (0, 1):
         sim.reset(seed=seed + row, instances=[0])
         start = float(sim.metrics()[sim.metric][0])
@@ -187,10 +190,12 @@ def _play(
         begin = time.perf_counter()
         rounds = policy.play(sim)
         seconds = time.perf_counter() - begin
-        if row > 0 or seconds > REPEAT_BELOW_S:
+        if is_warm or seconds > REPEAT_BELOW_S:
             break
     if not sim.terminated.all():
-        raise ConfigError(f"policy {entrant.label!r} left {name!r} unfinished; play() must end every lane.")
+        raise ConfigError(
+            f"policy {entrant.label!r} left {name!r} unfinished; play() must end every lane."
+        )
     if on_play is not None:
         on_play(entrant.label, row, sim, False)
     bound = policy.bound()

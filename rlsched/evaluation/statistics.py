@@ -1,4 +1,4 @@
-"""Intervals and paired tests, in NumPy alone; checked against SciPy and textbook values in the tests."""
+"""Intervals and paired tests in NumPy alone, checked against SciPy and textbook values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 CONFIDENCE = 0.95
 EXACT_LIMIT = 300
-"""Pairs up to which the signed-rank test counts every sign pattern; beyond, the normal approximation."""
+"""Pairs up to which the signed-rank test counts all sign patterns; beyond: normal approximation."""
 
 
 def t_quantile(share: float, freedom: int) -> float:
@@ -44,13 +44,15 @@ def mean_ci(values: ArrayLike, confidence: float = CONFIDENCE) -> tuple[float, f
 
 
 def wilcoxon_p(differences: ArrayLike, decimals: int = 12) -> float:
-    """Return the two-sided p-value of the Wilcoxon signed-rank test that paired differences centre on 0.
+    """Return the two-sided p of the Wilcoxon signed-rank test that differences centre on 0.
 
-    Zeros are dropped, ties get their mean rank, and the distribution of the rank sum is exact also with ties.
+    Zeros are dropped, ties get their mean rank, and the distribution of the rank sum is exact also
+    with ties.
 
     Args:
         differences: (N,) one per pair.
-        decimals: differences are rounded to so many, so that equal scores tie in spite of float noise.
+        decimals: differences are rounded to so many, so that equal scores tie in spite of float
+            noise.
 
     Source: Wilcoxon (1945); exact with ties by counting sign patterns, Streitberg & Roehmel (1986).
     """
@@ -82,4 +84,4 @@ def _share_at_most(ranks: NDArray[np.float64], low: float) -> float:
         moved = np.zeros_like(share)
         moved[step:] = share[: len(share) - step]
         share = (share + moved) / 2
-    return float(share[: int(round(2 * low)) + 1].sum())
+    return float(share[: round(2 * low) + 1].sum())

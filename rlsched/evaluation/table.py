@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.box import SIMPLE_HEAD
 from rich.table import Table as RichTable
 
 from rlsched.evaluation.runner import Score
@@ -26,9 +27,11 @@ class Row:
         policy: its name.
         mean: of the metric.
         ci95: Student t interval of the mean.
-        gap_pct: how much worse the mean is than the mean reference, in percent of it; None where that is 0.
+        gap_pct: how much worse the mean is than the mean reference, in percent of it; None where
+            that is 0.
         bound_mean: mean of the bounds that this policy proved on every instance, else None.
-        paired_p: Wilcoxon signed-rank p against the best rule, two-sided and not adjusted; None for itself.
+        paired_p: Wilcoxon signed-rank p against the best rule, two-sided and not adjusted; None
+            for itself.
         decision_ms: mean milliseconds per choice.
         seconds: mean seconds per instance.
         wins: instances on which no other policy is better.
@@ -59,8 +62,10 @@ class Table:
         lower_is_better: direction of the score.
         instances: names of those that every policy finished.
         rows: best first.
-        baseline: the best rule, which the paired columns compare with; None where no rule takes part.
-        reference: what gaps are relative to: ``bound`` where every instance has a proven one, else ``best known``.
+        baseline: the best rule, which the paired columns compare with; None where no rule takes
+            part.
+        reference: what gaps are relative to: ``bound`` where every instance has a proven one, else
+            ``best known``.
         reference_mean: its mean.
         start_mean: mean of the metric before any choice.
         values: (policies, instances) the scores, rows as in ``rows``.
@@ -105,7 +110,9 @@ def build_table(
     policies = list(dict.fromkeys(s.policy for s in scores))
     found = {(s.policy, s.instance): s for s in scores}
     names = [
-        n for n in dict.fromkeys(s.instance for s in scores) if all((p, n) in found for p in policies)
+        n
+        for n in dict.fromkeys(s.instance for s in scores)
+        if all((p, n) in found for p in policies)
     ]
     if not names:
         raise ValueError("no instance was finished by every policy.")
@@ -118,7 +125,14 @@ def build_table(
     against = values[policies.index(baseline)] if baseline is not None else None
     wins = (sign * values <= (sign * values).min(axis=0) + TIE).sum(axis=1)
     rows = [
-        _row(grid[i], values[i], reference, None if policies[i] == baseline else against, int(wins[i]), sign)
+        _row(
+            grid[i],
+            values[i],
+            reference,
+            None if policies[i] == baseline else against,
+            int(wins[i]),
+            sign,
+        )
         for i in order
     ]
     return Table(
@@ -138,7 +152,7 @@ def build_table(
 def _reference(
     grid: list[list[Score]], values: NDArray[np.float64], sign: float
 ) -> tuple[NDArray[np.float64], bool]:
-    """Return the (N,) tightest proven bounds, or the best scores known, and whether it is the latter."""
+    """Return the (N,) tightest proven bounds, else the best scores known, and if the latter."""
     worst = -np.inf
     bounds = np.array([[worst if s.bound is None else sign * s.bound for s in row] for row in grid])
     tightest = bounds.max(axis=0)
@@ -173,16 +187,31 @@ def _row(
     )
 
 
-COLUMNS = ("policy", "mean", "95 % CI", "gap", "bound", "vs best rule", "p", "wins", "ms/decision", "s/instance")
+COLUMNS = (
+    "policy",
+    "mean",
+    "95 % CI",
+    "gap",
+    "bound",
+    "vs best rule",
+    "p",
+    "wins",
+    "ms/decision",
+    "s/instance",
+)
 
 
 def cells(table: Table, row: Row) -> list[str]:
     """Return one row as text, in the order of :data:`COLUMNS`."""
     if row.policy == table.baseline:
-        diff, p = "best rule", ""
+        diff, p = "best", ""
     else:
         diff = "" if row.diff is None else f"{row.diff:+.4f}"
-        p = "" if row.paired_p is None else ("<.0001" if row.paired_p < 1e-4 else f"{row.paired_p:.4f}")
+        p = (
+            ""
+            if row.paired_p is None
+            else ("<.0001" if row.paired_p < 1e-4 else f"{row.paired_p:.4f}")
+        )
     return [
         row.policy,
         f"{row.mean:.4f}",
@@ -215,15 +244,36 @@ def caption(table: Table) -> str:
     return " ".join(parts)
 
 
-def rich_table(table: Table) -> RichTable:
-    """Return the table for a terminal."""
-    out = RichTable(title=f"{table.env}: {table.metric}", caption=caption(table), caption_justify="left")
-    for name in COLUMNS:
-        numeric = name != "policy"
-        out.add_column(name, justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
+TERMINAL_COLUMNS = (
+    *("policy", "mean", "+- 95 %", "gap %", "bound", "vs rule", "p", "wins", "ms/dec", "s/inst"),
+)
+WIDE_ONLY = ("bound", "wins", "ms/dec")
+"""Columns left out below :data:`WIDE` characters."""
+WIDE = 100
+
+
+def rich_table(table: Table, width: int = WIDE) -> RichTable:
+    """Return the table for a terminal of so many characters."""
+    out = RichTable(
+        title=f"{table.env}: {table.metric}",
+        caption=caption(table),
+        caption_justify="left",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    shown = [i for i, c in enumerate(TERMINAL_COLUMNS) if width >= WIDE or c not in WIDE_ONLY]
+    for i in shown:
+        out.add_column(
+            TERMINAL_COLUMNS[i], justify="right" if i else "left", no_wrap=i > 0, overflow="fold"
+        )
     for row in table.rows:
-        style = "bold" if row is table.rows[0] else ("cyan" if row.policy == table.baseline else None)
-        out.add_row(*cells(table, row), style=style)
+        is_baseline = row.policy == table.baseline
+        style = "bold" if row is table.rows[0] else ("cyan" if is_baseline else None)
+        text = cells(table, row)
+        text[2] = f"{(row.ci95[1] - row.ci95[0]) / 2:.4f}"
+        text[3] = text[3].removesuffix(" %")
+        out.add_row(*(text[i] for i in shown), style=style)
     return out
 
 

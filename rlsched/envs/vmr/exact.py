@@ -1,13 +1,14 @@
-"""Exact solvers with bounds: lower the rate within a migration limit, or reach a goal in the fewest moves.
+"""Exact solvers with bounds: the lowest rate within a limit, or a goal in the fewest moves.
 
-Three forms of one model, each relaxing the order of moves; form A and the columns relax anti-affinity too:
-- columns (``exact_columns``): one exchange of VMs per PM, column generation. The strongest by far; needs memory that
-  cannot bind and an objective of slots of cores;
+Three forms of one model; all relax the order of moves, the columns and form A also anti-affinity:
+- columns (``exact_columns``): an exchange of VMs per PM, column generation. The strongest by far;
+  needs memory that cannot bind and an objective of slots of cores;
 - form A (``exact_cpsat``): classes of equal VMs, CP-SAT; any objective;
 - form B (``exact_cpsat``): single VMs, CP-SAT, anti-affinity in the model; small clusters only.
 
-What a form proposes is then carried out move by move on the real constraints. Where something stays undone (a cycle of
-full nodes, anti-affinity), the form is asked again from there, with the VMs that could not leave pinned.
+What a form proposes is then carried out move by move under all constraints. Where something stays
+undone (a cycle of full nodes, anti-affinity), the form is asked again from there, with the VMs
+that could not leave pinned.
 
 Source: VM2RL (EuroSys 2025) for the problem and form B.
 """
@@ -25,8 +26,15 @@ from rlsched.core.errors import ConfigError
 from rlsched.envs.vmr.cluster import Cluster, Migration
 from rlsched.envs.vmr.exact_columns import columns_gap, propose_columns
 from rlsched.envs.vmr.exact_cpsat import propose_placement
-from rlsched.envs.vmr.exact_model import Problem, Proposal, Solution, state_problem
+from rlsched.envs.vmr.exact_model import (
+    Problem,
+    Proposal,
+    Solution,
+    import_cp_model,
+    state_problem,
+)
 from rlsched.envs.vmr.exact_order import order_exchange, order_moves
+from rlsched.envs.vmr.exact_pricing import load_pricing
 from rlsched.envs.vmr.objectives import Objective
 
 __all__ = [
@@ -53,10 +61,11 @@ def solve(
     num_threads: int = 2,
     goal: float | None = None,
 ) -> Solution:
-    """Return the best plan found in the time, and what is proven about it: columns where they apply, else form A.
+    """Return the best plan found in time and what is proven; columns if they apply, else form A.
 
-    The answer is never worse than the hint, nor than no move at all. The first call of a process also imports
-    OR-Tools and loads compiled code (a second; more when Numba compiles it the first time).
+    The answer is never worse than the hint, nor than no move at all. The first call of a process
+    also imports OR-Tools and loads compiled code, which is not counted (seconds, when Numba
+    compiles it first).
 
     Args:
         cluster: the placement now.
@@ -65,7 +74,7 @@ def solve(
         time_limit_s: wall time, seconds.
         hint: a plan to start from, moves legal one after another; cut to the limit.
         num_threads: threads of the integer search.
-        goal: look for the fewest moves that reach a rate this low; if none can, for the lowest rate.
+        goal: look for the fewest moves to a rate this low; if none get there, for the lowest rate.
 
     Raises:
         ConfigError: the hint holds an illegal move, or the limit is negative.
@@ -93,6 +102,7 @@ def solve_columns(
     gap = columns_gap(cluster, objective)
     if gap is not None:
         raise ConfigError(f"The column form does not apply: {gap}; use solve or solve_aggregated.")
+    load_pricing()
     problem = state_problem(cluster, objective, migration_limit, goal, hint)
     return _pursue(problem, partial(propose_columns, num_threads=num_threads), time_limit_s)
 
@@ -121,34 +131,41 @@ def solve_per_vm(
     num_threads: int = 2,
     goal: float | None = None,
 ) -> Solution:
-    """Solve form B; arguments, result and errors as ``solve``. A model too large for the time is not begun."""
+    """Solve form B, if not too large for the time; arguments, result and errors as ``solve``."""
     problem = state_problem(cluster, objective, migration_limit, goal, hint)
     form = partial(propose_placement, num_threads=num_threads, per_vm=True)
     return _pursue(problem, form, time_limit_s)
 
 
 def _pursue(problem: Problem, form: Form, time_limit_s: float) -> Solution:
-    """Ask a form, carry out what it proposes, and ask again from there while something stays undone."""
+    """Ask a form, carry out what it proposes, and ask again while something stays undone.
+
+    First from where the plan got to; once that is through, from the start without the VMs that
+    were stuck.
+    """
+    import_cp_model()
     start = perf_counter()
-    first, plan, stuck = form(problem, time_limit_s), list[Migration](), list[int]()
-    here, proposal, is_ordered = problem, first, True
+    proposal = first = form(problem, time_limit_s)
+    here, best, plan = problem, problem.hint, list[Migration]()
+    stuck, num_stuck, is_ordered = set[int](), 0, True
     while True:
-        moves, undone = order_exchange(
-            here.cluster, proposal.classes, proposal.change, here.migration_limit
-        )
-        plan, stuck, is_ordered = plan + moves, stuck + undone, is_ordered and not undone
-        best, seconds = problem.best_start(plan), perf_counter() - start
+        limit = problem.migration_limit - len(plan)
+        moves, undone = order_exchange(here.cluster, proposal.classes, proposal.change, limit)
+        plan = plan + moves
+        stuck.update(undone)
+        new = problem.best_start(plan, best)
+        if new != best:
+            best, is_ordered = new, here is problem and not undone
+        seconds = perf_counter() - start
         answer = problem.solution(best, first.points, first.moves, is_ordered, seconds)
-        left_s = time_limit_s - seconds
-        if (
-            not undone
-            or answer.status == "optimal"
-            or left_s <= RETRY_S
-            or len(plan) >= problem.migration_limit
-        ):
+        if answer.status == "optimal" or time_limit_s - seconds < RETRY_S:
             return answer
-        here = _continue(problem, plan, stuck)
-        proposal = form(here, left_s)
+        if not undone or len(plan) == problem.migration_limit:
+            if len(stuck) == num_stuck:
+                return answer
+            plan, num_stuck = [], len(stuck)
+        here = _continue(problem, plan, sorted(stuck))
+        proposal = form(here, time_limit_s - seconds)
 
 
 def _continue(problem: Problem, plan: Sequence[Migration], stuck: Sequence[int]) -> Problem:

@@ -1,11 +1,14 @@
 """The column form: choose one exchange of VMs per PM, by column generation.
 
-PMs in the same state are one kind. A column is an exchange on a PM of a kind: which VMs leave, which arrive, and the
-points gained. The master problem picks columns so that of every class as many VMs arrive as leave, within the migration
-limit. Its linear relaxation, with columns priced exactly (``exact_pricing``), bounds every plan, far more tightly than
-form A does; and the integer problem over the columns priced on the way nearly always meets that bound.
+PMs in the same state are one kind. A column is an exchange on a PM of a kind: which VMs leave,
+which arrive, and the points gained. The master problem picks columns so that of every class as
+many VMs arrive as leave, within the migration limit. Its linear relaxation, with columns priced
+exactly (``exact_pricing``), bounds every plan, far more tightly than form A does; and the integer
+problem over the columns priced on the way nearly always meets that bound.
 
-Source: Dantzig & Wolfe (1960) decomposition, priced as in Gilmore & Gomory (1961); prices smoothed as in Wentges (1997).
+Source: Dantzig & Wolfe (1960) decomposition, priced as in Gilmore & Gomory (1961); prices
+    smoothed as
+in Wentges (1997).
 """
 
 from __future__ import annotations
@@ -37,6 +40,10 @@ SMOOTHING = 0.5
 """Weight of the best prices so far against the relaxation's latest; damps their swings."""
 PRICING_SHARE = 0.6
 """Most of the time limit that the relaxation may take; the integer problem has the rest."""
+NUM_VARIATIONS = 30
+"""Random prices tried, at 0 to 2 times the best ones, when the integer problem misses the bound."""
+THRIFT_SHARE = 0.3
+"""Most of the time left that is spent on the fewest moves for the points reached."""
 UNBOUNDED = 2**40
 
 
@@ -55,10 +62,16 @@ def propose_columns(problem: Problem, time_limit_s: float, num_threads: int) -> 
     master, moves = _Master(problem), 0.0
     points = master.price_out(deadline)
     counts = master.choose(np.zeros(0, np.int64), deadline, num_threads)
-    if problem.goal is not None and problem.target <= master.points(counts):
+    while master.points(counts) < math.floor(points + ROUNDING) and master.vary(deadline):
+        counts = master.choose(counts, deadline, num_threads)
+    reached = master.points(counts)
+    if problem.goal is not None and problem.target <= reached:
         master.aim(problem.target)
         moves = -master.price_out(deadline)
-        counts = master.choose(counts, deadline, num_threads)
+        counts = master.choose(counts, deadline, num_threads, problem.target)
+    else:
+        left_s = deadline - perf_counter()
+        counts = master.choose(counts, perf_counter() + THRIFT_SHARE * left_s, num_threads, reached)
     return Proposal(master.classes, master.change(counts), points, moves)
 
 
@@ -142,7 +155,7 @@ class _Column(NamedTuple):
 
 
 class _Master:
-    """The columns priced so far, the linear relaxation over them, and the integer problem over them."""
+    """The columns priced so far, the linear relaxation and the integer problem over them."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem, self.limit = problem, problem.migration_limit
@@ -159,17 +172,18 @@ class _Master:
     def price_out(self, deadline: float) -> float:
         """Add columns until none is missing; return the bound on points, or on minus the moves.
 
-        The bound is Lagrangian: at any prices, the best exchanges of all PMs and the worth of the rows.
+        The bound is Lagrangian: at any prices, the best exchanges of all PMs and the worth of the
+        rows.
 
         Args:
             deadline: when the caller must be done; pricing takes a share of the time until then.
         """
         start, self.bound = perf_counter(), math.inf
-        prices = best = np.zeros(len(self.rows))
+        prices = self.prices = np.zeros(len(self.rows))
         while True:
             found, bound = self._price(prices)
             if bound < self.bound:
-                self.bound, best = bound, prices
+                self.bound, self.prices = bound, prices
             self.lp.Solve()
             value = self.lp.Objective().Value() + (self.now if self.target is None else 0)
             is_met = math.floor(self.bound + ROUNDING) <= math.floor(value + ROUNDING)
@@ -177,7 +191,20 @@ class _Master:
                 return self.bound
             latest = np.array([abs(row.dual_value()) for row in self.rows])
             weight = SMOOTHING if found else 0.0
-            prices = weight * best + (1 - weight) * latest
+            prices = weight * self.prices + (1 - weight) * latest
+
+    def vary(self, deadline: float) -> bool:
+        """Add columns that are best near the best prices; return whether there are new ones.
+
+        Columns that no optimal prices ask for may still be what a better integer choice is made of.
+        """
+        num_before, rng = len(self.columns), np.random.default_rng(len(self.columns))
+        for _ in range(NUM_VARIATIONS):
+            if perf_counter() > deadline:
+                return False
+            self._price(self.prices * rng.uniform(0, 2, len(self.prices)))
+        self.lp.Solve()
+        return len(self.columns) > num_before
 
     def aim(self, target: int) -> None:
         """Turn the relaxation to the fewest moves that give some points."""
@@ -211,23 +238,26 @@ class _Master:
         return change
 
     def choose(
-        self, start: NDArray[np.int64], deadline: float, num_threads: int
+        self, start: NDArray[np.int64], deadline: float, num_threads: int, least: int | None = None
     ) -> NDArray[np.int64]:
         """Return how often each column is taken in the best integer choice found by CP-SAT.
 
-        Only columns whose reduced cost is within one unit enter: the others are in no choice that comes
-        within one unit of the relaxation.
+        Only columns whose reduced cost is within one unit enter: the others are in no choice that
+        comes within one unit of the relaxation.
 
         Args:
-            start: a choice to begin from, returned if none better is found; columns it lacks are at 0.
+            start: a choice to begin from, returned if none better is found; columns it lacks are
+                at 0.
             deadline: when to stop, in ``perf_counter`` seconds.
             num_threads: threads of CP-SAT.
+            least: look for the fewest moves with at least these points; None = for the most points.
         """
         cp_model, columns = import_cp_model(), list(self.columns.values())
         counts = np.zeros(len(columns), np.int64)
         counts[: len(start)] = start
         cost = -np.array([variable.reduced_cost() for variable in self.lp.variables()])
-        kept = np.flatnonzero((cost <= self._unit()) | (counts > 0)).tolist()
+        gap = self.bound - self.points(counts) if len(start) and self.target is None else 0.0
+        kept = np.flatnonzero((cost <= max(gap, self._unit())) | (counts > 0)).tolist()
         time_limit_s = deadline - perf_counter()
         if time_limit_s <= 0 or not kept:
             return counts
@@ -248,22 +278,24 @@ class _Master:
         moves = total(taken, [columns[i].moves for i in kept])
         points = total(taken, [columns[i].points for i in kept])
         model.add_linear_constraint(moves, 0, self.limit)
-        if self.target is None:
-            most_points = math.floor(self.bound + ROUNDING) - self.now
-            model.add_linear_constraint(points, 0, most_points)
-            model.maximize((self.limit + 1) * points - moves)
+        if least is None:
+            most = math.floor(self.bound + ROUNDING) - self.now
+            model.add_linear_constraint(points, 0, most)
+            model.maximize(points)
         else:
-            model.add_linear_constraint(points, self.target - self.now, UNBOUNDED)
+            model.add_linear_constraint(points, least - self.now, UNBOUNDED)
             model.minimize(moves)
         solver = cp_model.CpSolver()
         solver.parameters.num_workers = num_threads
         solver.parameters.max_time_in_seconds = time_limit_s
+        solver.parameters.max_presolve_iterations = 1  # presolve took longer than the search
+        solver.parameters.cp_model_probing_level = 0
         if solver.solve(model) in (cp_model.OPTIMAL, cp_model.FEASIBLE):
             counts[kept] = [solver.value(variable) for variable in taken]
         return counts
 
     def _open_relaxation(self) -> None:
-        """Rows: a balance per class, the limit, the target; and per kind and node the PMs there are."""
+        """Rows: a balance per class, the limit, the target; per kind and node the number of PMs."""
         lp = self.lp = import_linear_solver().Solver.CreateSolver("GLOP")
         free = lp.infinity()
         classes = [lp.Constraint(0, free) for _ in range(len(self.classes.cores))]
@@ -272,7 +304,7 @@ class _Master:
         lp.Objective().SetMaximization()
 
     def _price(self, prices: NDArray[np.float64]) -> tuple[int, float]:
-        """Add the best exchanges at some prices of the rows; return how many are new, and the bound."""
+        """Add the best exchanges at some prices; return how many are new, and the bound."""
         num_single, tables = self.num_single, self.tables
         weight, cost = (1.0, prices[-2]) if self.target is None else (prices[-1], 1 + prices[-2])
         scaled = tables._replace(
@@ -284,9 +316,7 @@ class _Master:
         if self.target is not None:
             bound -= prices[-1] * self.target
         is_coupled = len(tables.levels) > 1
-        whole = np.flatnonzero(
-            best.any(axis=1) if is_coupled else best[:, 2 * num_single :].any(axis=1)
-        )
+        whole = np.flatnonzero(best[:, 0 if is_coupled else 2 * num_single :].any(axis=1))
         found = self._add(whole, (0, 1), best[whole])
         for node in () if is_coupled else (0, 1):
             part = np.zeros_like(plain)
@@ -335,7 +365,7 @@ class _Master:
         return self.tables.node_worth[free].sum(axis=1) + self.tables.level_worth[level]
 
     def _unit(self) -> int:
-        """Return the most that one unit changes the objective: the dearest unit's points, or a move."""
+        """Return what one unit changes the objective by: the dearest unit's points, or a move."""
         worths = [u.worth for u in self.problem.units]
         return max(worths, default=1) if self.target is None else 1
 

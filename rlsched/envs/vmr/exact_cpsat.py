@@ -1,9 +1,10 @@
 """Forms A and B: whole-placement models for CP-SAT, over classes of VMs or over single VMs.
 
-Integers count how many VMs of a class leave a place and arrive at one; a place is one NUMA node, or both nodes of a PM.
-Form A makes one class of all VMs of the same size, so it grows with classes x PMs. It leaves anti-affinity out: its
-bound stays valid, and which VM of a class goes where is chosen afterwards (``order_exchange``). Form B makes every VM
-its own class and states anti-affinity.
+Integers count how many VMs of a class leave a place and arrive at one; a place is one NUMA node,
+or both nodes of a PM. Form A makes one class of all VMs of the same size, so it grows with
+classes x PMs. It leaves anti-affinity out: its bound stays valid, and which VM of a class goes
+where is chosen afterwards (``order_exchange``). Form B makes every VM its own class and states
+anti-affinity.
 
 Source: the MIP of VM2RL (EuroSys 2025) is form B; form A is its symmetric aggregate.
 """
@@ -77,7 +78,8 @@ class _Linear:
 class _Form:
     """The CP-SAT model of a problem, and how to read its answer.
 
-    ``leave`` and ``arrive`` map (class, pm, numa) to a variable; the hint is given to every variable.
+    ``leave`` and ``arrive`` map (class, pm, numa) to a variable; the hint is given to every
+    variable.
     """
 
     def __init__(self, cp_model: Any, problem: Problem, has_memory: bool, per_vm: bool) -> None:
@@ -136,7 +138,7 @@ class _Form:
             self.model.minimize(weighted(moves.variables, moves.coefficients))
 
     def _count_units(self) -> list[tuple[Any, int]]:
-        """Make a variable per place and unit, and the capacity rows; return the variables and worths."""
+        """Make the units' variables and the capacity rows; return the variables and worths."""
         counted = list[tuple[Any, int]]()
         for u in self.problem.units:
             if u.kind == "empty":
@@ -193,7 +195,7 @@ class _Form:
 
     def _empty_pms(self) -> list[Any]:
         """Make a variable per PM that can be emptied: all its VMs leave and none arrives."""
-        cluster, empties = self.problem.cluster, []
+        cluster = self.problem.cluster
         num_vms = np.bincount(cluster.vm_pm, minlength=cluster.num_pms)
         num_movable = self.classes.counts.sum(axis=(0, 2))
         still = num_vms == num_movable
@@ -206,7 +208,7 @@ class _Form:
         for (_, p, _), variable in self.leave.items():
             if p in left:
                 left[p].add(variable)
-        for p, linear in left.items():
+        for linear in left.values():
             self._bound(linear, 0, UNBOUNDED)
         limit = self.problem.migration_limit
         for (_, p, _), variable in self.arrive.items():

@@ -1,4 +1,4 @@
-"""What the exact methods share: VM classes, the units an objective counts, a replay, and the answer."""
+"""What the exact methods share: the problem in points, VM classes, a replay, the answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rlsched.envs.vmr.objectives import Kind, Objective
 ROUNDING = 1e-6
 """Slack of solvers' floating numbers where whole numbers or equal rates are meant."""
 MAX_PARTS, FINE = 1000, 10_000
-"""Points of the dearest unit: at most the first where they make all worths whole, else the second."""
+"""Points of the dearest unit: at most the first to make all worths whole, else the second."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,15 @@ class Solution:
     """An executable plan and what is proven about it.
 
     Attributes:
-        migrations: moves in executable order: after every one of them capacity, anti-affinity, pinned VMs
-            and inactive PMs are respected.
+        migrations: moves in executable order: after every one of them capacity, anti-affinity,
+            pinned VMs and inactive PMs are respected.
         objective: rate after the plan, as ``Objective.rate``.
         bound: proven lower bound on the rate of any plan within the limit.
         moves_bound: proven lower bound on the number of moves to the goal; 0 without a goal.
-        status: ``"optimal"`` if the plan meets the bound, or with a goal within reach ``moves_bound``.
-        is_ordered: move-order certificate: whether the placement the solver first chose is reached whole.
-            If not, the plan holds what of it could be carried out, and what the solver did from there.
+        status: ``"optimal"`` if the plan meets the bound (or, at the goal, ``moves_bound``).
+        is_ordered: move-order certificate: whether the placement that the solver chose is reached
+            whole. If not, the plan is what of it could be carried out, and what the solver did
+            from there.
         seconds: wall time used.
     """
 
@@ -70,7 +71,7 @@ def memory_can_bind(cluster: Cluster) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class VmClasses:
-    """The movable VMs of a cluster, interchangeable ones together. Axes: C classes, P PMs, numa 0/1/BOTH.
+    """The movable VMs of a cluster, equal ones together. Axes: C classes, P PMs, numa 0, 1 or BOTH.
 
     Attributes:
         cores: (C,) int64, cores per NUMA node touched.
@@ -88,7 +89,7 @@ class VmClasses:
 
 
 def classify(cluster: Cluster, has_memory: bool, per_vm: bool = False) -> VmClasses:
-    """Group the movable VMs on active PMs by (cores, memory if ``has_memory``, double), or each by itself."""
+    """Group movable VMs on active PMs by cores, memory if ``has_memory``, double; or each alone."""
     rows = np.flatnonzero(cluster.vm_movable & cluster.pm_active[cluster.vm_pm])
     mem = cluster.vm_mem_mb if has_memory else np.zeros_like(cluster.vm_mem_mb)
     alone = np.arange(cluster.num_vms) if per_vm else np.zeros_like(mem)
@@ -126,7 +127,7 @@ class Replay:
         if not cluster.pm_active[pm]:
             return "the PM is not active"
         if (numa == BOTH) != (here[1] == BOTH) or here == (pm, numa):
-            return "the destination is where the VM is, or does not match its being single or double NUMA"
+            return "it is there already, or numa does not match its being single or double NUMA"
         nodes = slice(0, 2) if numa == BOTH else slice(numa, numa + 1)
         if (self.cores[pm, nodes] < cluster.vm_cores[vm]).any():
             return "not enough free cores"
@@ -161,8 +162,9 @@ class Replay:
 class Problem:
     """What is asked: the lowest rate within a migration limit, or the fewest moves to a goal.
 
-    Points are whole numbers: rate = worst - step * points, where points = sum(worth * count) over units.
-    Where the worths have no common step, they are rounded up, so that points still give a bound.
+    Points are whole numbers: rate = worst - step * points, with points = sum(worth * count) of
+    units. Where the worths have no common step, they are rounded up, so that points still give a
+    bound.
 
     Attributes:
         cluster: the placement now.
@@ -196,10 +198,11 @@ class Problem:
         reaches = self.goal is not None and rate <= self.goal + ROUNDING
         return (-1.0 if reaches else rate), len(plan)
 
-    def best_start(self, plan: Sequence[Migration]) -> tuple[Migration, ...]:
-        """Return the first moves of a plan, as many as are best, or the hint if that is better."""
-        starts = [tuple(plan[:n]) for n in range(len(plan) + 1)]
-        return min([*starts, self.hint], key=self.rank)
+    def best_start(
+        self, plan: Sequence[Migration], other: tuple[Migration, ...]
+    ) -> tuple[Migration, ...]:
+        """Return the best first moves of a plan, or another plan if that is as good."""
+        return min([other, *(tuple(plan[:n]) for n in range(len(plan) + 1))], key=self.rank)
 
     def solution(
         self,
@@ -219,8 +222,9 @@ class Problem:
             seconds: wall time used.
         """
         rate = self.objective.rate(self.cluster.migrate(plan))
-        points = min(math.floor(points + ROUNDING), self._most_points())
-        bound, moves_bound = min(self.worst - self.step * points, rate), math.ceil(moves - ROUNDING)
+        points = math.floor(min(points, self._most_points()) + ROUNDING)
+        bound = min(self.worst - self.step * points, rate)
+        moves_bound = max(math.ceil(moves - ROUNDING), 0)
         is_reached = self.goal is not None and rate <= self.goal + ROUNDING
         is_proven = len(plan) <= moves_bound if is_reached else rate <= bound + ROUNDING
         status: Literal["optimal", "feasible"] = "optimal" if is_proven else "feasible"

@@ -1,8 +1,9 @@
 """From a final placement to moves that can be carried out one after another.
 
-An exact model chooses where VMs end; the data centre needs every move on the way to fit. Moves are taken as soon as
-their destination has room, those first that make room others wait for. Where all that remain wait for each other, one
-VM hops to any node with room and goes on from there later, if the limit allows one more move.
+An exact model chooses where VMs end; the data centre needs every move on the way to fit. Moves
+are taken as soon as their destination has room, those first that make room others wait for. Where
+all that remain wait for each other, one VM hops to a node with room and goes on later, if the
+limit allows one more move.
 """
 
 from __future__ import annotations
@@ -58,14 +59,15 @@ def order_moves(
 def order_exchange(
     cluster: Cluster, classes: VmClasses, change: NDArray[np.int64], migration_limit: int
 ) -> tuple[list[Migration], list[int]]:
-    """Return executable moves that change the class counts, and the VMs that stand where some still should leave.
+    """Return executable moves that change the class counts, and the VMs where some still stay.
 
     Which VM of a class leaves, and which goes where, is chosen so that anti-affinity holds.
 
     Args:
         cluster: the placement to start from.
         classes: its movable VMs by class.
-        change: (C, P, 3) VMs of the class that arrive minus those that leave, summing to 0 over places.
+        change: (C, P, 3) VMs of the class that arrive minus those that leave, by class summing to
+            0.
         migration_limit: most moves, hops included.
     """
     exchanges = []
@@ -123,7 +125,7 @@ def _next_move(replay: Replay, exchanges: Sequence[Exchange]) -> tuple[Exchange,
 
 
 def _hop(replay: Replay, exchanges: Sequence[Exchange]) -> tuple[Exchange, Migration] | None:
-    """Return a move out of the way: a VM whose place is awaited, to the emptiest place it may go."""
+    """Return a move out of the way: a VM whose place is awaited, to the emptiest it may enter."""
     wanted = _wanted(replay, exchanges)
     for exchange in exchanges:
         for place, vm in _leavers(exchange):

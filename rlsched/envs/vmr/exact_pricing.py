@@ -1,12 +1,16 @@
 """The best exchange of VMs for every kind of PM, at given prices: pricing in column generation.
 
-An exchange says which VMs leave a PM and which arrive. At prices, a VM that arrives earns its class's price, one that
-leaves costs that price and the cost of a move, and the free cores that remain earn the worth of their slots. Sizes are
-small integers, so the best exchange is an exact dynamic program over cores: knapsacks of what leaves and of what
-arrives, joined on each NUMA node, then on the PM through its double-NUMA VMs.
+An exchange says which VMs leave a PM and which arrive. At prices, a VM that arrives earns its
+class's price, one that leaves costs that price and the cost of a move, and the free cores that
+remain earn the points of their slots. Sizes are small integers, so the best exchange is an exact
+dynamic program over
+cores: knapsacks of what leaves and of what arrives, joined on each NUMA node, then on the PM
+    through its
+double-NUMA VMs.
 
-Axes: G kinds of PM, S single-NUMA classes, D double-NUMA classes, N = cap + 1 numbers of free cores. All sizes and
-free cores are in the same unit, a common divisor of cores.
+Axes: G kinds of PM, S single-NUMA classes, D double-NUMA classes, N = cap + 1 numbers of free
+    cores. All
+sizes and free cores are in one unit, a common divisor of them in cores.
 
 Source: Gilmore & Gomory (1961), pricing of cutting patterns by knapsack.
 """
@@ -32,7 +36,8 @@ class PmKinds(NamedTuple):
         single_size: (S,) int64, > 0.
         double_size: (D,) int64, per node, > 0.
         node_worth: (N,) float64, worth of a node's slots by its free cores.
-        levels: (L,) int64, ascending from 0: free cores of the scarcer node at which double slots appear.
+        levels: (L,) int64, ascending from 0: free cores of the scarcer node where double slots
+            appear.
         level_worth: (L,) float64, worth of the double slots from that level on.
     """
 
@@ -46,11 +51,19 @@ class PmKinds(NamedTuple):
     level_worth: NDArray[np.float64]
 
 
+def load_pricing() -> None:
+    """Load the compiled pricing, or compile it the first time (seconds), before a clock runs."""
+    none, size, flat = np.zeros((1, 2), np.int64), np.ones(1, np.int64), np.zeros(2)
+    count = np.zeros((1, 2, 1), np.int64)
+    kinds = PmKinds(none, count, none[:, :1].copy(), size, size, flat, none[0, :1], flat[:1])
+    best_exchanges(kinds, flat[:1], flat[:1], 1.0)
+
+
 @njit(cache=True, nogil=True)
 def best_exchanges(
     kinds: PmKinds, single_price: NDArray, double_price: NDArray, move_cost: float
 ) -> tuple[NDArray, NDArray, NDArray]:
-    """Return the value of every kind's best exchange, that exchange, and the best one without double VMs.
+    """Return each kind's best value and exchange, and the best exchange without double VMs.
 
     Args:
         kinds: the PMs.
@@ -59,8 +72,8 @@ def best_exchanges(
         move_cost: cost of a VM that leaves.
 
     Returns:
-        (G,) float64 values with the worth of all slots that remain; two (G, 2 S + D) int64 of VMs that arrive minus
-        those that leave: node 0 by class, node 1 by class, doubles by class.
+        (G,) float64 values, with the points of all slots that remain; two (G, 2 S + D) int64, VMs
+        that arrive minus those that leave: node 0 by class, node 1 by class, doubles by class.
     """
     cap, num_single = len(kinds.node_worth) - 1, len(kinds.single_size)
     num_kinds, num_double = len(kinds.free), len(kinds.double_size)
@@ -77,9 +90,8 @@ def best_exchanges(
             count = kinds.single_count[g, k]
             _leavings(kinds.single_size, count, single_price + move_cost, out[k], taken[k])
             _join(out[k], single_in, net[k], split[k])
-        _leavings(
-            kinds.double_size, kinds.double_count[g], double_price + move_cost, out[2], taken[2]
-        )
+        count = kinds.double_count[g]
+        _leavings(kinds.double_size, count, double_price + move_cost, out[2], taken[2])
         _join(out[2], double_in, net[2], split[2])
         chosen, without = np.zeros(3, np.int64), np.zeros(3, np.int64)
         plain_value = NEVER
@@ -109,7 +121,7 @@ def best_exchanges(
 
 @njit(cache=True, nogil=True)
 def _arrivals(cap: int, sizes: NDArray, price: NDArray) -> tuple[NDArray, NDArray]:
-    """Return by cores the highest price of VMs that fill them exactly, and the class of the last one."""
+    """Return by cores the highest price of VMs that fill them exactly, and the last one's class."""
     best, last = np.full(cap + 1, NEVER), np.full(cap + 1, -1)
     best[0] = 0.0
     for cores in range(1, cap + 1):
@@ -121,24 +133,22 @@ def _arrivals(cap: int, sizes: NDArray, price: NDArray) -> tuple[NDArray, NDArra
 
 @njit(cache=True, nogil=True)
 def _leavings(sizes: NDArray, count: NDArray, cost: NDArray, best: NDArray, taken: NDArray) -> None:
-    """Fill by cores the least cost (negative) of VMs here that free them exactly, and how many of each class."""
+    """Fill by cores minus the least cost of VMs that free them exactly, and the VMs by class."""
     best[:] = NEVER
     best[0] = 0.0
     for c in range(len(sizes)):
         for cores in range(len(best) - 1, -1, -1):
             top, taken[c, cores] = best[cores], 0
             for number in range(1, min(count[c], cores // sizes[c]) + 1):
-                if best[cores - number * sizes[c]] - number * cost[c] > top:
-                    top, taken[c, cores] = (
-                        best[cores - number * sizes[c]] - number * cost[c],
-                        number,
-                    )
+                value = best[cores - number * sizes[c]] - number * cost[c]
+                if value > top:
+                    top, taken[c, cores] = value, number
             best[cores] = top
 
 
 @njit(cache=True, nogil=True)
 def _join(out: NDArray, into: NDArray, net: NDArray, split: NDArray) -> None:
-    """Fill by net cores freed (offset by cap) the best pair of leavings and arrivals, and what the first frees."""
+    """Fill by net cores freed, offset by cap, the best leavings with arrivals."""
     cap = len(out) - 1
     net[:] = NEVER
     for freed in range(cap + 1):
@@ -151,7 +161,7 @@ def _join(out: NDArray, into: NDArray, net: NDArray, split: NDArray) -> None:
 
 @njit(cache=True, nogil=True)
 def _best_node(net: NDArray, worth: NDArray, free: int, low: int) -> tuple[float, int]:
-    """Return the best value of a node that ends with at least ``low`` free cores, and its net index."""
+    """Return the best value of a node that ends with ``low`` free cores or more, and its index."""
     cap = len(worth) - 1
     best, index = NEVER, 0
     for after in range(max(low, free - cap), min(cap, free + cap) + 1):

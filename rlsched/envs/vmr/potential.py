@@ -25,7 +25,6 @@ from rlsched.envs.vmr.objectives import CORES, CORES_DOUBLE, EMPTY
 from rlsched.envs.vmr.simulator import (
     VMRSimulator,
     is_blocked,
-    is_interchangeable,
     is_target,
 )
 from rlsched.envs.vmr.state import Clusters, State
@@ -34,7 +33,8 @@ WEIGHT = 0.9
 """Share of a slot that a full fragment is worth; 0.5 to 0.9 serve alike."""
 NUM_INSERTIONS = 8
 """Best insertions kept per class; a VM that may use none of them looks at every node."""
-NEVER = -np.inf
+NO_GAIN = 1e-6
+"""Score of STOP: a move must gain more than rounding does."""
 
 
 class Worth(NamedTuple):
@@ -210,12 +210,12 @@ def best_gain(lane: int, c: Clusters, s: State, w: Worth, v: int) -> float:
 
 @lanes
 def score_choices(lane: int, c: Clusters, s: State, w: Worth, scores: Array) -> None:
-    """Score a VM by its best move, the node of a chosen VM by that move, STOP by 0."""
+    """Score a VM by its best move, the node of a chosen VM by that move, STOP by no gain."""
     i, V, N = s.instance[lane], s.vm_pm.shape[1], s.free.shape[1]
     chosen = s.chosen[lane]
     for a in range(V + N):
         scores[lane, a] = -np.inf
-    scores[lane, V + N] = 0.0 if s.action_mask[lane, V + N] else -np.inf
+    scores[lane, V + N] = NO_GAIN if s.action_mask[lane, V + N] else -np.inf
     if chosen >= 0:
         for node in range(2 * c.num_pms[i]):
             if s.action_mask[lane, V + node]:
@@ -356,8 +356,8 @@ class Potential(Guide):
 
     is_gain, needs_observation, temperature = True, False, 0.1
 
-    def __init__(self, weight: float = WEIGHT) -> None:
-        self.name, self.weight = "potential", weight
+    def __init__(self, weight: float = WEIGHT, name: str = "potential") -> None:
+        self.name, self.weight = name, weight
         self._sim: VMRSimulator | None = None
 
     def scores(self, sim: VMRSimulator) -> NDArray[np.float32]:  # type: ignore[override]
@@ -379,11 +379,12 @@ class Potential(Guide):
 
     def _worth(self, sim: VMRSimulator) -> Worth:
         if sim is not self._sim:
-            self._sim, self._tables = sim, _tables(sim, self.weight)
+            self._sim, self._tables = sim, worth_tables(sim, self.weight)
         return self._tables
 
 
-def _tables(sim: VMRSimulator, weight: float) -> Worth:
+def worth_tables(sim: VMRSimulator, weight: float) -> Worth:
+    """Return what the lane functions above need of a simulator and a weight."""
     c, B = sim.clusters, sim.num_envs
     C, N = c.class_cores.shape[1], c.node_cores.shape[1]
     by_free = np.zeros(0)

@@ -31,7 +31,8 @@ class VMRConfig:
 
     Attributes:
         name: the environment.
-        generator: preset of generated clusters, e.g. ``small``, ``medium``, ``large_constrained``.
+        generator: preset of generated clusters, e.g. ``small``, ``medium``, ``large-constrained``; several
+            joined by ``+`` take turns.
         num_pms: PMs of generated clusters, None = the preset's.
         num_instances: clusters in a generated training bank.
         merge_clusters: join the clusters of one file, as the published environment does.
@@ -107,11 +108,16 @@ def generate_instances(
         seed: any integer >= 0.
         split: ``train``, ``validation`` or ``test``; no cluster is in two of them.
     """
-    generator = generator_config(config.generator)
+    generators = [generator_config(name) for name in config.generator.split("+")]
     if config.num_pms is not None:
-        generator = replace(generator, num_pms=config.num_pms)
+        generators = [replace(g, num_pms=config.num_pms) for g in generators]
     first = (len(SPLITS) * seed + SPLITS.index(split)) * SEED_STRIDE
-    return [generate_cluster(generator, first + i) for i in range(num)]
+    return [generate_cluster(generators[i % len(generators)], first + i) for i in range(num)]
+
+
+def sizes(config: VMRConfig) -> list[VMRConfig]:
+    """Return options of three cluster sizes, for checks that a policy must pass at any size."""
+    return [replace(config, num_pms=n, generator=config.generator) for n in (8, 24, 72)]
 
 
 def load(config: VMRConfig, path: str | Path) -> list[Cluster]:
@@ -140,6 +146,7 @@ PROBLEM = Problem(
     generate_instances=generate_instances,
     rules=RULES,
     teachers={"exact": _teacher},
+    sizes=sizes,
     default_policies=("random", "ha", "best_pair", "alpha_vbpp", "pop", "potential"),
     dispatch=dispatch,
     plot=plot,

@@ -166,17 +166,27 @@ def _occupy(lane: int, c: Clusters, s: State, v: int, sign: int) -> None:
             s.free[lane, node] -= sign * c.class_cores[i, k]
             s.free_mem_mb[lane, node] -= sign * c.class_mem_mb[i, k]
     s.pm_vms[lane, pm] += sign
-    key = key_of(lane, c, s, v)
-    token = (key << 20) ^ mix32(key + 0x51ED270B)
-    s.hash[lane] = (s.hash[lane] + sign * token) & HASH_BITS
+    s.hash[lane] = (s.hash[lane] + sign * token(key_of(lane, c, s, v))) & HASH_BITS
 
 
 @helper
 def key_of(lane: int, c: Clusters, s: State, v: int) -> int:
     """Return 32 bits of a VM and its place; interchangeable VMs on one node are equal."""
+    return key_at(lane, c, s, v, s.vm_pm[lane, v], s.vm_numa[lane, v])
+
+
+@helper
+def key_at(lane: int, c: Clusters, s: State, v: int, pm: int, numa: int) -> int:
+    """Return :func:`key_of` a VM as if it were on another node."""
     i = s.instance[lane]
     who = c.vm_class[i, v] if is_interchangeable(c, i, v) else c.class_cores.shape[1] + v
-    return mix32((int(who) << 16) ^ (3 * s.vm_pm[lane, v] + s.vm_numa[lane, v]))
+    return mix32((int(who) << 16) ^ (3 * pm + numa))
+
+
+@helper
+def token(key: int) -> int:
+    """Return what a VM at its place adds to the hash of the placement."""
+    return (key << 20) ^ mix32(key + 0x51ED270B)
 
 
 @helper
@@ -376,10 +386,26 @@ def random_choice(lane: int, s: State, seed: int, choice: Array) -> None:
 def fingerprint(lane: int, c: Clusters, s: State, out: Array) -> None:
     """Hash what a lane's future depends on; twins and the order of past moves do not show."""
     v = s.chosen[lane]
-    key = mix32(mix32(s.instance[lane]) + 2 * s.moves[lane] + int(s.terminated[lane]))
+    key = mix32(mix32(s.instance[lane]) + 2 * int(s.moves[lane]) + int(s.terminated[lane]))
     if v >= 0:
         key = mix32(key + key_of(lane, c, s, v))
     out[lane] = (s.hash[lane] + (key << 20) + key) & HASH_BITS
+
+
+@lanes
+def fingerprint_after(lane: int, c: Clusters, s: State, choices: Array, out: Array) -> None:
+    """Hash the states that some choices of a lane would lead to; twins do not show."""
+    v, V = s.chosen[lane], s.vm_pm.shape[1]
+    for j in range(choices.shape[1]):
+        a = choices[lane, j]
+        if v < 0:
+            key = key_of(lane, c, s, a) if a < V else -1
+            out[lane, j] = (s.hash[lane] + (mix32(key + 1) << 20) + key) & HASH_BITS
+        else:
+            node = a - V
+            numa = 2 if s.vm_numa[lane, v] == 2 else node % 2
+            there = token(key_at(lane, c, s, v, node // 2, numa))
+            out[lane, j] = (s.hash[lane] - token(key_of(lane, c, s, v)) + there) & HASH_BITS
 
 
 # --- the batch ------------------------------------------------------------------------------------
@@ -409,6 +435,7 @@ class VMRSimulator(Simulator):
     graph = GRAPH
     can_stop = True
     unit = "migration"
+    choices_per_unit = 2
     state: State
     clusters: Clusters
     host_clusters: Clusters
@@ -547,6 +574,11 @@ class VMRSimulator(Simulator):
     def fingerprint(self) -> NDArray[np.int64]:
         out = np.zeros(self.num_envs, np.int64)
         self._run(fingerprint, out)
+        return out
+
+    def keys_after(self, choices: NDArray[np.int32]) -> NDArray[np.int64]:
+        out = np.zeros(choices.shape, np.int64)
+        self._run(fingerprint_after, choices, out)
         return out
 
     def choices_of(self, lane: int, migration: Migration) -> tuple[int, int]:

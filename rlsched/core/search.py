@@ -1,0 +1,407 @@
+"""Search over forked lanes: best of K sampled rollouts, beam search, both also under a time budget.
+
+A search plays copies of a lane and keeps the best plan seen, judged by the problem's own metric; where STOP may
+end an episode early, every state on the way is a result. Any guide serves, in any environment.
+
+Source: risk-seeking evaluation of VM2RL (EuroSys 2025) for best of K; beam search as in operations research, one
+level per decision, duplicates dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count, takewhile
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlsched.core.errors import ConfigError
+from rlsched.core.lanes import lanes
+from rlsched.core.policy import Expansion, Guide, Policy
+from rlsched.core.rng import uniform
+from rlsched.core.simulator import Array, Simulator, host
+
+SPEC = re.compile(r"(?P<kind>best_of|beam)_(?:(?P<size>[1-9]\d{0,5})|(?P<seconds>\d+(?:\.\d+)?)s)")
+SECONDS = re.compile(r"(?P<seconds>\d+(?:\.\d+)?)s")
+BRANCHING = 32
+"""Ways on that a beam looks at per state."""
+NUM_KEPT = 10
+"""Choices that a rollout samples from: VM2RL keeps probabilities above the .995 quantile of 2,089 VMs and the .98
+quantile of 558 NUMA nodes, which is about ten of each and holds at other sizes too. Ties are kept as well."""
+ROLLOUTS_PER_ROUND = 32
+FIRST_WIDTH, GROWTH, MAX_WIDTH = 8, 4, 2048
+FOREVER = float("inf")
+
+
+class Plan(NamedTuple):
+    """What a search found: the metric it ends with, lower is better, and the choices that lead there."""
+
+    cost: float
+    choices: tuple[int, ...]
+
+
+class Planner(Policy):
+    """A policy that works out a lane's whole plan before it plays it."""
+
+    @abstractmethod
+    def plan(self, sim: Simulator, lane: int) -> Sequence[int]:
+        """Return the choices to make from a lane's present state, which is left as it is."""
+
+    def choose(self, sim: Simulator) -> NDArray[np.int32]:
+        """Return the first choice of each lane's plan; plans anew every time."""
+        plans = [self.plan(sim, lane) for lane in range(sim.num_envs)]
+        return np.array([p[0] if p else sim.num_choices - 1 for p in plans], np.int32)
+
+    def play(self, sim: Simulator) -> int:
+        return replay(sim, [self.plan(sim, lane) for lane in range(sim.num_envs)])
+
+
+def replay(sim: Simulator, plans: Sequence[Sequence[int]]) -> int:
+    """Play one plan per lane, then STOP; return the number of rounds."""
+    rounds = 0
+    while not host(sim.terminated).all():
+        stop = sim.num_choices - 1
+        choice = [plan[rounds] if rounds < len(plan) else stop for plan in plans]
+        sim.step(np.array(choice, np.int32))
+        rounds += 1
+    return rounds
+
+
+class Searched(Planner):
+    """A planner that searches ahead from each lane.
+
+    Args:
+        guide: what the search follows.
+        size: rollouts or width; None where ``budget_s`` is given.
+        budget_s: seconds of search per lane; rounds grow until it is used up, and the last may exceed it by the
+            time of one decision.
+        seed: of sampling.
+    """
+
+    kind: str
+
+    def __init__(
+        self, guide: Guide, size: int | None = None, budget_s: float | None = None, seed: int = 0
+    ) -> None:
+        if (size is None) == (budget_s is None):
+            raise ConfigError("Give a search either a size or a budget in seconds.")
+        self.guide, self.size, self.budget_s, self.seed = guide, size, budget_s, seed
+        self.name = f"{guide.name}:{self.kind}_{f'{budget_s:g}s' if size is None else size}"
+
+    def plan(self, sim: Simulator, lane: int) -> Sequence[int]:
+        deadline = FOREVER if self.budget_s is None else perf_counter() + self.budget_s
+        return list(self.improve(sim, lane, deadline))[-1].choices
+
+    def improve(self, sim: Simulator, lane: int, deadline: float = FOREVER) -> Iterator[Plan]:
+        """Yield ever better plans, the first whatever it is, until the sizes or the time are used up."""
+        best: Plan | None = None
+        for size, seed in self._sizes():
+            found = self._search(sim, lane, size, seed, deadline)
+            if best is None or found.cost < best.cost:
+                best = found
+                yield best
+            if perf_counter() >= deadline or host(sim.terminated)[lane]:
+                return
+
+    @abstractmethod
+    def _sizes(self) -> Iterator[tuple[int, int]]:
+        """Yield the size and seed of each round."""
+
+    @abstractmethod
+    def _search(self, sim: Simulator, lane: int, size: int, seed: int, deadline: float) -> Plan:
+        """Search once."""
+
+
+class BestOf(Searched):
+    """The best of K rollouts: the guide's own one, and others sampled from its best choices."""
+
+    kind = "best_of"
+
+    def _sizes(self) -> Iterator[tuple[int, int]]:
+        if self.size is not None:
+            return iter([(self.size, self.seed)])
+        return ((ROLLOUTS_PER_ROUND, self.seed + round) for round in count())
+
+    def _search(self, sim: Simulator, lane: int, size: int, seed: int, deadline: float) -> Plan:
+        return best_of(sim, lane, self.guide, size, seed, deadline)
+
+
+class Beam(Searched):
+    """Beam search: the W best states of each level go on."""
+
+    kind = "beam"
+
+    def _sizes(self) -> Iterator[tuple[int, int]]:
+        if self.size is not None:
+            return iter([(self.size, self.seed)])
+        widths = (FIRST_WIDTH * GROWTH**round for round in count())
+        return ((width, self.seed) for width in takewhile(lambda w: w <= MAX_WIDTH, widths))
+
+    def _search(self, sim: Simulator, lane: int, size: int, seed: int, deadline: float) -> Plan:
+        return beam(sim, lane, self.guide, size, deadline)
+
+
+SEARCHES: dict[str, type[Searched]] = {"best_of": BestOf, "beam": Beam}
+
+
+def with_search(policy: Policy, spec: str, seed: int = 0) -> Policy:
+    """Return a policy with search, or a solver with a time limit.
+
+    Args:
+        policy: the guide, or a policy with a ``time_limit_s``.
+        spec: ``best_of_16``, ``beam_32``, with seconds ``best_of_1s``, ``beam_0.5s``; ``10s`` for a solver.
+        seed: of sampling.
+
+    Raises:
+        ConfigError: the spec cannot be read, or does not suit the policy.
+    """
+    limit = SECONDS.fullmatch(spec)
+    if limit and hasattr(policy, "time_limit_s"):
+        policy.time_limit_s = float(limit["seconds"])
+        return policy
+    match = SPEC.fullmatch(spec)
+    if match is None:
+        raise ConfigError(
+            f"Search {spec!r}: cannot be read; allowed: best_of_<K>, beam_<width>, best_of_<seconds>s, "
+            "beam_<seconds>s, e.g. potential:beam_32; <seconds>s after a solver, e.g. exact:10s."
+        )
+    if not isinstance(policy, Guide):
+        raise ConfigError(f"{policy.name!r} scores no choices, so it cannot guide a search.")
+    size, seconds = match["size"], match["seconds"]
+    return SEARCHES[match["kind"]](
+        policy, int(size) if size else None, float(seconds) if seconds else None, seed
+    )
+
+
+def rollout(sim: Simulator, lane: int, policy: Policy, deadline: float = FOREVER) -> Plan:
+    """Return what a policy's own choices lead to, cut where the metric was best if it may stop there."""
+    if isinstance(policy, Planner):
+        return _measured(sim, lane, policy.plan(sim, lane))
+    return _roll(sim, lane, 1, policy, lambda copies, _: policy.choose(copies), deadline)
+
+
+def _measured(sim: Simulator, lane: int, choices: Sequence[int]) -> Plan:
+    """Return a plan that is given as choices, cut where the metric is best."""
+    steps = iter([*choices, sim.num_choices - 1])
+    return _roll(sim, lane, 1, None, lambda *_: np.array([next(steps)], np.int32), FOREVER)
+
+
+def _roll(
+    sim: Simulator,
+    lane: int,
+    num: int,
+    policy: Policy | None,
+    choose: Callable[[Simulator, int], NDArray[np.int32]],
+    deadline: float,
+) -> Plan:
+    """Play ``num`` copies of a lane to the end and return the best plan met on the way."""
+    copies = _copies(sim, lane, policy, num)
+    best_cost, best_round, best_lane = float(_costs(copies)[0]), 0, 0
+    taken = list[NDArray[np.int32]]()
+    while not host(copies.terminated).all() and perf_counter() < deadline:
+        taken.append(choose(copies, len(taken)))
+        copies.step(taken[-1])
+        cost = _costs(copies)
+        if cost.min() < best_cost:
+            best_cost, best_round, best_lane = float(cost.min()), len(taken), int(cost.argmin())
+    return Plan(best_cost, tuple(int(c[best_lane]) for c in taken[:best_round]))
+
+
+# --- best of K -----------------------------------------------------------------------------------------------
+
+
+def best_of(
+    sim: Simulator, lane: int, guide: Guide, num: int, seed: int = 0, deadline: float = FOREVER
+) -> Plan:
+    """Return the best of ``num`` rollouts of a lane; the first is greedy.
+
+    Args:
+        sim: the simulator.
+        lane: where to start from.
+        guide: what to sample from.
+        num: K.
+        seed: of sampling.
+        deadline: ``perf_counter`` time at which to give up unfinished rollouts.
+    """
+
+    def choose(copies: Simulator, event: int) -> NDArray[np.int32]:
+        return _sample(guide, copies, seed, event)
+
+    return _roll(sim, lane, num, guide, choose, deadline)
+
+
+def _sample(guide: Guide, sim: Simulator, seed: int, event: int) -> NDArray[np.int32]:
+    """Return each lane's sampled choice; lane 0 takes the guide's own."""
+    choice = np.empty(sim.num_envs, np.int32)
+    kept = np.empty((sim.num_envs, NUM_KEPT))
+    scores = guide.scores(sim)
+    sample_choice(sim.num_envs, scores, guide.temperature, seed, event, kept, choice)
+    choice[0] = guide.choose(sim)[0]
+    return choice
+
+
+@lanes
+def sample_choice(
+    lane: int, scores: Array, temperature: float, seed: int, event: int, kept: Array, choice: Array
+) -> None:
+    """Draw a choice from the softmax over the best ones, by the Gumbel trick."""
+    A, last = scores.shape[1], kept.shape[1] - 1
+    for j in range(last + 1):
+        kept[lane, j] = -np.inf
+    for a in range(A):
+        if scores[lane, a] > kept[lane, last]:
+            j = last
+            while j > 0 and kept[lane, j - 1] < scores[lane, a]:
+                kept[lane, j] = kept[lane, j - 1]
+                j -= 1
+            kept[lane, j] = scores[lane, a]
+    best = -np.inf
+    choice[lane] = A - 1
+    for a in range(A):
+        if scores[lane, a] == -np.inf or scores[lane, a] < kept[lane, last]:
+            continue
+        u = uniform(seed, lane, event * A + a)
+        noisy = scores[lane, a] / temperature - np.log(-np.log((u + 1e-12) / (1.0 + 2e-12)))
+        if noisy > best:
+            best, choice[lane] = noisy, a
+
+
+# --- beam ----------------------------------------------------------------------------------------------------
+
+
+def beam(
+    sim: Simulator, lane: int, guide: Guide, width: int, deadline: float = FOREVER
+) -> Plan:
+    """Return the best plan a beam of the given width meets, stopping early included.
+
+    Args:
+        sim: the simulator.
+        lane: where to start from.
+        guide: its gains (or log probabilities, summed) rank the states.
+        width: W, states kept per level.
+        deadline: ``perf_counter`` time after which no further level is begun.
+    """
+    front = _copies(sim, lane, guide, width)
+    alive = (np.arange(width) == 0) & ~host(front.terminated)
+    rank = np.zeros(width)
+    best_cost, best_lane, tree = float(_costs(front)[0]), 0, list[_Level]()
+    best_depth = 0
+    while alive.any() and perf_counter() < deadline:
+        ways = guide.expand(front, BRANCHING) or _expand(guide, front)
+        base = guide.value(front) if guide.is_gain else rank
+        scores = np.where(alive[:, None], base[:, None] + ways.scores, -np.inf)
+        picked = _select(scores, ways.keys, width)
+        if not len(picked):
+            break
+        parent, way = _settle(*np.divmod(picked, scores.shape[1]), width)
+        front.fork(parent)
+        choices = ways.choices[parent, way]
+        for depth in range(choices.shape[1]):
+            front.step(choices[:, depth])
+        rank = scores[parent, way]
+        alive = ~_copied(parent, way) & ~host(front.terminated)
+        tree.append(_Level(parent, choices))
+        cost = _costs(front)
+        if cost.min() < best_cost:
+            best_cost, best_depth, best_lane = float(cost.min()), len(tree), int(cost.argmin())
+    return Plan(best_cost, _trace(tree[:best_depth], best_lane))
+
+
+class _Level(NamedTuple):
+    parent: NDArray[np.int_]
+    choices: NDArray[np.int32]
+
+
+def _expand(guide: Guide, sim: Simulator) -> Expansion:
+    """Return the best single choices of each lane."""
+    scores = guide.scores(sim).astype(np.float64)
+    if sim.can_stop:
+        scores[:, -1] = -np.inf  # a plan may stop anywhere; only going on needs a place in the beam
+    if not guide.is_gain:
+        high = np.maximum(scores.max(axis=1, keepdims=True), -1e300)
+        scores -= high + np.log(np.exp(scores - high).sum(axis=1, keepdims=True) + 1e-300)
+    B, K = sim.num_envs, min(4 * BRANCHING, sim.num_choices)
+    best, choices = np.empty((B, K)), np.zeros((B, K), np.int32)
+    best_choices(B, scores, best, choices)
+    return Expansion(choices[:, :, None], best, sim.keys_after(choices))
+
+
+@lanes
+def best_choices(lane: int, scores: Array, best: Array, choices: Array) -> None:
+    """Find a lane's best choices, descending; -inf where there are too few."""
+    last = best.shape[1] - 1
+    for j in range(last + 1):
+        best[lane, j] = -np.inf
+    for a in range(scores.shape[1]):
+        score = scores[lane, a]
+        if score > best[lane, last]:
+            j = last
+            while j > 0 and best[lane, j - 1] < score:
+                best[lane, j], choices[lane, j] = best[lane, j - 1], choices[lane, j - 1]
+                j -= 1
+            best[lane, j], choices[lane, j] = score, a
+
+
+def _select(
+    scores: NDArray[np.float64], keys: NDArray[np.int64] | None, width: int
+) -> NDArray[np.int_]:
+    """Return the flat indices of the best ways on, no key twice, in the order of their scores."""
+    order = np.argsort(-scores, axis=None, kind="stable")
+    order = order[: np.count_nonzero(scores > -np.inf)]
+    if keys is not None:
+        _, first = np.unique(keys.reshape(-1)[order], return_index=True)
+        order = order[np.sort(first)]
+    return order[:width]
+
+
+def _settle(
+    parent: NDArray[np.int_], way: NDArray[np.int_], width: int
+) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """Give each child a lane: a parent's first child stays in its lane, so that less is copied.
+
+    Lanes left over repeat the best child.
+    """
+    _, first = np.unique(parent, return_index=True)
+    lane = np.full(len(parent), -1)
+    lane[first] = parent[first]
+    lane[lane < 0] = np.setdiff1d(np.arange(width), parent)[: len(parent) - len(first)]
+    parents, ways = np.full(width, parent[0]), np.full(width, way[0])
+    parents[lane], ways[lane] = parent, way
+    return parents, ways
+
+
+def _copied(parent: NDArray[np.int_], way: NDArray[np.int_]) -> NDArray[np.bool_]:
+    """Return which lanes repeat a child that an earlier lane holds."""
+    _, first = np.unique(np.stack([parent, way]), axis=1, return_index=True)
+    out = np.ones(len(parent), np.bool_)
+    out[first] = False
+    return out
+
+
+def _trace(tree: Sequence[_Level], lane: int) -> tuple[int, ...]:
+    """Return the choices that lead to a lane of the last level."""
+    plan: list[int] = []
+    for level in reversed(tree):
+        plan[:0] = level.choices[lane].tolist()
+        lane = int(level.parent[lane])
+    return tuple(plan)
+
+
+# --- both ----------------------------------------------------------------------------------------------------
+
+
+def _copies(sim: Simulator, lane: int, policy: Policy | None, num: int) -> Simulator:
+    copies = sim.like(num, observe=getattr(policy, "needs_observation", False))
+    copies.adopt(sim, np.full(num, lane))
+    return copies
+
+
+def _costs(sim: Simulator) -> NDArray[np.float64]:
+    """Return (B,) metric, lower is better; infinite where a lane may not end."""
+    metric = sim.metrics()[sim.metric].astype(np.float64)
+    may_end = host(sim.terminated) | (host(sim.action_mask)[:, -1] & sim.can_stop)
+    return np.where(may_end, metric if sim.lower_is_better else -metric, FOREVER)

@@ -1,0 +1,117 @@
+"""``python -m rlsched.train``: train a policy, compare it with the rules, export it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rlsched.config.door import run_door
+from rlsched.config.schema import TrainConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SEARCH = "best_of_16"
+"""The search shown beside the greedy policy in ``summary.md``."""
+EXAMPLES = """
+python -m rlsched.train env=vmr
+python -m rlsched.train env=vmr trainer=rllib trainer.num_env_runners=8 trainer.num_learners=2
+ray.address=auto python -m rlsched.train env=vmr trainer=sb3 seed=0,1,2 --multirun
+python -m rlsched.train env=vmr sweep=tune sweep.num_samples=16
+python -m rlsched.train resume=runs/vmr/2026-01-31_12-00-00 trainer.total_steps=4000000
+"""
+
+
+def train(config: TrainConfig) -> None:
+    """Train, then compare the best checkpoint with the rules and export it."""
+    from datetime import datetime
+    from pathlib import Path
+
+    from rlsched.core.errors import ConfigError
+
+    if config.out is None:
+        config.out = f"runs/{config.env.name}/{datetime.now().strftime('%Y-%m-%d_%H-%M-%S')}"
+    folder = Path(config.out)
+    if config.resume is None and (folder / "config.yaml").exists():
+        raise ConfigError(
+            f"out={folder} holds a run; go on with resume={folder}, or name another out."
+        )
+    _require_extra(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_config(config, folder)
+    if config.sweep.name == "tune":
+        from rlsched.agents.rllib import tune
+
+        tune(config, folder)
+        return
+    from rlsched.agents import training
+
+    training.train(config, folder)
+    finish(config, folder)
+
+
+def save_config(config: TrainConfig, folder: Path) -> None:
+    """Write ``config.yaml``: all a later ``resume=`` needs."""
+    from dataclasses import replace
+
+    from omegaconf import OmegaConf
+
+    partial = folder / "config.yaml.partial"
+    OmegaConf.save(OmegaConf.structured(replace(config, resume=None)), partial)
+    partial.replace(folder / "config.yaml")
+
+
+def finish(config: TrainConfig, folder: Path) -> None:
+    """Write ``summary.md``, the comparison behind it in ``evaluation/``, and ``policy.onnx``."""
+    from rich.console import Console
+
+    from rlsched.agents import export
+    from rlsched.core.registry import problem
+    from rlsched.evaluation.compare import PolicySpec, compare
+    from rlsched.evaluation.report import finding
+    from rlsched.evaluation.table import caption, markdown_table, rich_table
+
+    best, console = folder / "checkpoint/best", Console()
+    found = problem(config.env.name)
+    specs = [PolicySpec(name) for name in found.default_policies]
+    specs += [
+        PolicySpec(str(best), label="policy"),
+        PolicySpec(f"{best}:{SEARCH}", label=f"policy:{SEARCH}"),
+    ]
+    table = compare(found, config.env, specs, folder / "evaluation", seed=config.seed)
+    parity = export.export(best, folder / "policy.onnx")
+    exported = (
+        "decides as the checkpoint does"
+        if parity.holds
+        else "does NOT decide as the checkpoint does"
+    )
+    (folder / "summary.md").write_text(
+        f"# {folder.name}\n\n{finding(table)}\n\n{markdown_table(table)}\n\n{caption(table)}\n\n"
+        f"`policy.onnx` {exported}: largest logit difference {max(parity.logit_difference):.2e}, "
+        f"{sum(parity.different_choices)} of {sum(parity.choices)} choices differ.\n\n"
+        f"Made by `python -m rlsched.train` with [config.yaml](config.yaml); "
+        f"more in [evaluation/report.html](evaluation/report.html).\n"
+    )
+    console.print(rich_table(table, console.width))
+    console.print(
+        f"{folder}: checkpoint/best, policy.onnx, summary.md, evaluation/report.html",
+        soft_wrap=True,
+    )
+
+
+def _require_extra(config: TrainConfig) -> None:
+    from importlib.util import find_spec
+
+    from rlsched.core.errors import MissingExtra
+
+    needed = ["torch", "torch_geometric", "safetensors"]
+    if config.trainer.name == "rllib" or config.sweep.name == "tune":
+        needed.append("ray")
+    if config.trainer.name == "sb3":
+        needed += ["stable_baselines3", "sb3_contrib"]
+    for package in needed:
+        if find_spec(package) is None:
+            raise MissingExtra(package, "train")
+
+
+if __name__ == "__main__":
+    run_door("train", train, EXAMPLES)

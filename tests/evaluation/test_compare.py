@@ -1,0 +1,155 @@
+"""A comparison end to end, in process, on tiny clusters."""
+
+import csv
+import json
+import re
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from rlsched.core.errors import CheckpointError, ConfigError, InstanceError, UnknownName
+from rlsched.evaluation.compare import PolicySpec, compare, load
+from rlsched.evaluation.policies import resolve_policy, split_name
+from rlsched.evaluation.runner import ScoreFile, instance_names, read_scores
+from tests.evaluation.conftest import FirstLegal
+
+POLICIES = [PolicySpec("random"), PolicySpec("stop"), PolicySpec("first")]
+QUIET = Console(quiet=True)
+
+
+def run(vmr, env, out, policies=POLICIES, **options):
+    return compare(vmr, env, policies, out, num_instances=3, console=QUIET, **options)
+
+
+def test_the_three_files_agree(vmr, env, tmp_path):
+    table = run(vmr, env, tmp_path)
+    data = json.loads((tmp_path / "results.json").read_text())
+    with (tmp_path / "results.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == 3 * 3
+    assert [r["policy"] for r in data["rows"]] == [r.policy for r in table.rows]
+    for row in data["rows"]:
+        values = [float(x["value"]) for x in lines if x["policy"] == row["policy"]]
+        assert row["mean"] == pytest.approx(sum(values) / 3)
+    assert all(row["policy"] in (tmp_path / "report.html").read_text() for row in data["rows"])
+
+
+def test_stopping_at_once_leaves_the_start_as_it_was(vmr, env, tmp_path):
+    run(vmr, env, tmp_path)
+    stopped = [s for s in read_scores(tmp_path / "results.csv") if s.policy == "stop"]
+    assert all((s.value, s.rounds) == (s.start, 1) for s in stopped)
+
+
+def test_the_same_seed_gives_the_same_scores(vmr, env, tmp_path):
+    first, again = run(vmr, env, tmp_path / "a"), run(vmr, env, tmp_path / "b")
+    other = run(vmr, env, tmp_path / "c", seed=2)
+    assert first.values.tolist() == again.values.tolist()
+    assert first.instances != other.instances
+
+
+def test_finished_scores_are_not_computed_again(vmr, env, tmp_path):
+    run(vmr, env, tmp_path)
+    calls = FirstLegal.calls
+    again = run(vmr, env, tmp_path, [*POLICIES[1:], PolicySpec("random", label="other")])
+    assert FirstLegal.calls == calls
+    assert {r.policy for r in again.rows} == {"stop", "first", "other"}
+    run(vmr, replace(env, migration_limit=2), tmp_path)
+    assert FirstLegal.calls > calls
+
+
+def test_ctrl_c_keeps_what_is_complete(vmr, env, tmp_path, monkeypatch):
+    def interrupt(self, sim):
+        if FirstLegal.calls > 7:  # in the second instance: six choices, played twice at first
+            raise KeyboardInterrupt
+        return original(self, sim)
+
+    original = FirstLegal.choose
+    monkeypatch.setattr(FirstLegal, "choose", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(vmr, env, tmp_path)
+    monkeypatch.setattr(FirstLegal, "choose", original)
+    assert len(json.loads((tmp_path / "results.json").read_text())["instances"]) == 1
+    assert len(run(vmr, env, tmp_path).instances) == 3
+
+
+def test_a_line_cut_short_by_a_kill_is_played_again(vmr, env, tmp_path):
+    table = run(vmr, env, tmp_path)
+    path = tmp_path / "results.csv"
+    path.write_text(path.read_text()[:-12])
+    assert len(read_scores(path)) == 8
+    assert run(vmr, env, tmp_path).values.tolist() == table.values.tolist()
+    assert len(read_scores(path)) == 9
+
+
+def test_the_report_loads_nothing_from_elsewhere(vmr, env, tmp_path):
+    run(vmr, env, tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    namespaces = re.findall(r'xmlns(?::\w+)?="https?://[^"]*"', page)
+    loaded = re.findall(r'(?:src|href|srcset|action)\s*=\s*"(?!data:|#)[^"]*"|url\((?!#)|@import', page)
+    assert loaded == []
+    assert page.count("://") == len(namespaces)
+    assert page.count("<svg") == 3
+    assert 'src="data:image/png;base64,' in page
+
+
+def test_names_are_escaped_in_the_report(vmr, env, tmp_path):
+    run(vmr, env, tmp_path, [PolicySpec("stop", label="<b>stop</b>"), PolicySpec("first")])
+    assert "<b>stop</b>" not in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("policies", "error", "text"),
+    [
+        ([], ConfigError, "policies is empty"),
+        (["stopp"], UnknownName, "Did you mean 'stop'"),
+        (["no/such/checkpoint"], CheckpointError, "no such file or folder"),
+        (["no.onnx:beam_8"], CheckpointError, "no such file or folder"),
+        (["stop", "stop"], ConfigError, "named twice"),
+        (["stop:beam_4"], ConfigError, "cannot guide a search"),
+        (["random:bem_4"], ConfigError, "allowed: best_of_<K>"),
+    ],
+)
+def test_wrong_policies_are_refused_before_anything_is_played(
+    vmr, env, tmp_path, policies, error, text
+):
+    with pytest.raises(error, match=re.escape(text)):
+        run(vmr, env, tmp_path / "out", [PolicySpec(p) for p in policies])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_time_limit_reaches_policies_that_have_one(vmr, env):
+    class Solver(FirstLegal):
+        time_limit_s = 60.0
+
+    solver = resolve_policy("s", replace(vmr, rules={"s": lambda config: Solver()}), env, time_limit_s=2)
+    assert (solver.time_limit_s, solver.name) == (2, "s")
+
+
+def test_names_split_at_the_last_colon():
+    assert split_name("checkpoints/vmr/default:best_of_16") == ("checkpoints/vmr/default", "best_of_16")
+    assert split_name("ha") == ("ha", "")
+
+
+def test_instances_of_one_name_are_told_apart():
+    assert instance_names(["a", "b"]) == ["instance-0", "instance-1"]
+
+    class Named:
+        name = "x"
+
+    assert instance_names([Named(), Named()]) == ["x#0", "x#1"]
+
+
+def test_more_instances_than_a_file_holds_are_refused(vmr, env, tmp_path):
+    from rlsched.envs.vmr.instances import write_clusters
+
+    path = tmp_path / "two.json"
+    write_clusters(path, vmr.generate_instances(env, 1, 0))
+    assert len(load(vmr, env, str(path), None, 1)) == 1
+    with pytest.raises(InstanceError, match=r"holds 1 instances; num_instances=5"):
+        load(vmr, env, str(path), 5, 1)
+
+
+def test_an_empty_store_is_no_file(tmp_path):
+    ScoreFile(tmp_path / "results.csv").rewrite([])
+    assert not (tmp_path / "results.csv").exists()

@@ -1,0 +1,91 @@
+"""The table's figures, worked by hand."""
+
+import json
+
+import pytest
+
+from rlsched.evaluation.runner import Score
+from rlsched.evaluation.table import build_table, caption, cells, markdown_table
+
+ROW_KEYS = {
+    *("policy", "mean", "ci95", "gap_pct", "bound_mean", "paired_p", "decision_ms", "seconds"),
+    *("wins", "diff", "diff_ci95"),
+}
+
+
+def score(policy, instance, value, bound=None, seconds=1.0):
+    return Score(instance, policy, value, 0.6, bound, seconds, 1000 * seconds / 10, 10, "key")
+
+
+def scores():
+    table = {"random": (0.7, 0.6), "ha": (0.4, 0.5), "best": (0.4, 0.3)}
+    return [score(p, f"i{k}", v) for p, pair in table.items() for k, v in enumerate(pair)]
+
+
+def test_rows_are_sorted_and_compared_with_the_best_rule():
+    table = build_table(scores(), "vmr", "fragment_rate", True, {"random", "ha"})
+    assert [r.policy for r in table.rows] == ["best", "ha", "random"]
+    assert table.baseline == "ha"
+    best, ha, random = table.rows
+    assert best.mean == pytest.approx(0.35)
+    assert best.diff == pytest.approx(-0.1)
+    assert (ha.diff, ha.paired_p) == (None, None)
+    assert random.diff == pytest.approx(0.2)
+    assert random.paired_p == pytest.approx(0.5)  # two pairs, both worse: 2 * 1/4
+
+
+def test_ties_are_wins_of_both():
+    table = build_table(scores(), "vmr", "fragment_rate", True, {"ha"})
+    assert {r.policy: r.wins for r in table.rows} == {"best": 2, "ha": 1, "random": 0}
+
+
+def test_gap_is_to_the_best_known_where_bounds_are_missing():
+    table = build_table(scores(), "vmr", "fragment_rate", True, {"ha"})
+    assert table.reference == "best known"
+    assert table.rows[0].gap_pct == 0
+    assert table.rows[1].gap_pct == pytest.approx(100 * (0.45 - 0.35) / 0.35)
+
+
+def test_gap_is_to_the_tightest_proven_bound():
+    exact = [score("exact", "i0", 0.3, 0.2), score("exact", "i1", 0.3, 0.25)]
+    weak = [score("weak", "i0", 0.35, 0.1), score("weak", "i1", 0.35, 0.28)]
+    table = build_table([*exact, *weak], "vmr", "fragment_rate", True, ())
+    assert (table.reference, table.reference_mean) == ("bound", pytest.approx(0.24))
+    assert table.rows[0].gap_pct == pytest.approx(25)
+    assert table.rows[0].bound_mean == pytest.approx(0.225)
+    assert table.baseline is None
+    assert table.rows[0].diff is None
+
+
+def test_gap_is_positive_for_worse_also_where_higher_is_better():
+    table = build_table(scores(), "x", "goodput", False, {"ha"})
+    assert [r.policy for r in table.rows] == ["random", "ha", "best"]
+    assert table.rows[-1].gap_pct == pytest.approx(100 * 0.3 / 0.65)
+
+
+def test_no_gap_to_a_reference_of_zero():
+    table = build_table([score("a", "i", 0.0), score("b", "i", 0.1)], "x", "m", True, ())
+    assert [r.gap_pct for r in table.rows] == [None, None]
+
+
+def test_instances_that_one_policy_did_not_finish_are_left_out():
+    table = build_table(scores()[:-1], "vmr", "fragment_rate", True, {"ha"})
+    assert table.instances == ("i0",)
+
+
+def test_results_json_keeps_the_contract():
+    data = json.loads(build_table(scores(), "vmr", "fragment_rate", True, {"ha"}).to_json())
+    assert {"env", "metric", "lower_is_better", "instances", "rows"} <= set(data)
+    assert (data["env"], data["metric"], data["lower_is_better"]) == ("vmr", "fragment_rate", True)
+    assert data["instances"] == ["i0", "i1"]
+    assert all(set(row) == ROW_KEYS for row in data["rows"])
+    assert all(low <= row["mean"] <= high for row in data["rows"] for low, high in [row["ci95"]])
+
+
+def test_markdown_has_a_line_per_policy_and_marks_the_best_rule():
+    table = build_table(scores(), "vmr", "fragment_rate", True, {"ha"})
+    lines = markdown_table(table).splitlines()
+    assert len(lines) == 2 + 3
+    assert "| ha | 0.4500 |" in lines[3]
+    assert cells(table, table.rows[1])[5:7] == ["best", ""]
+    assert "Wilcoxon signed-rank" in caption(table)
