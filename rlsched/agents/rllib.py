@@ -8,7 +8,10 @@ at: runners and learners in other processes or on other machines, and runners th
 from __future__ import annotations
 
 import logging
+import os
 import shutil
+import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -85,8 +88,9 @@ class RllibPhase(Phase):
     def __init__(self, network: GraphPolicy, sim: Simulator, config: TrainConfig) -> None:
         self.network, self.config = network, config
         self.steps, self.total_steps = 0, config.trainer.total_steps
-        self._started_ray = start_ray(config)
-        with _quiet():
+        trainer = config.trainer
+        self._started_ray = start_ray(config, 1 + trainer.num_env_runners + trainer.num_learners)
+        with quiet():
             self.algorithm = ppo_config(network, sim, config).build_algo()
         self._publish({})
 
@@ -130,10 +134,9 @@ class RllibPhase(Phase):
         )
 
     def close(self) -> None:
-        with _quiet():
+        with quiet():
             self.algorithm.stop()
-            if self._started_ray:
-                ray.shutdown()
+            stop_ray(self._started_ray)
         shutil.rmtree(self.algorithm.logdir, ignore_errors=True)  # empty, under ~/ray_results
 
     # --- the learner's state ------------------------------------------------------------------------------
@@ -166,19 +169,28 @@ class RllibPhase(Phase):
         return optimizer
 
 
-def start_ray(config: TrainConfig) -> bool:
-    """Connect to Ray; return whether that started or joined one, which then is ours to leave."""
+def start_ray(config: TrainConfig, num_cpus: int) -> bool:
+    """Join the Ray of ``ray.address``, or start one here; return whether there was none before.
+
+    Args:
+        config: of the whole run.
+        num_cpus: what a Ray started here may hand out; more than the machine has means sharing.
+    """
     if ray.is_initialized():
         return False
-    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
-    with _quiet():
+    with quiet():
+        silent = {"logging_level": logging.ERROR, "log_to_driver": False}
         if config.ray.address is not None:
-            ray.init(address=config.ray.address, **quiet)
+            ray.init(address=config.ray.address, **silent)
         else:
-            trainer = config.trainer
-            num_cpus = 1 + trainer.num_env_runners + trainer.num_learners
-            ray.init(num_cpus=num_cpus, include_dashboard=False, **quiet)
+            ray.init(num_cpus=num_cpus, include_dashboard=False, **silent)
     return True
+
+
+def stop_ray(started: bool) -> None:
+    """Leave Ray, and stop it if it was started here."""
+    if started:
+        ray.shutdown()
 
 
 def ppo_config(network: GraphPolicy, sim: Simulator, config: TrainConfig) -> PPOConfig:
@@ -392,12 +404,20 @@ def _episode_figures(rollouts: list[Rollout]) -> dict[str, float]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Ray's greetings and deprecation notes off the console."""
-    import warnings
-
+def quiet() -> Iterator[None]:
+    """Keep Ray's greetings and deprecation notes off the console; what its C++ side says only shows on errors."""
     for name in ("ray", "ray.rllib", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    with warnings.catch_warnings():
+    with tempfile.TemporaryFile() as notes, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        stderr = os.dup(2)
+        os.dup2(notes.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            notes.seek(0)
+            os.write(stderr, notes.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,15 @@ from rlsched.core.simulator import Simulator
 STATE_FORMAT = "rlsched-training/1"
 
 
-def train(config: TrainConfig, folder: Path) -> Path:
+def train(
+    config: TrainConfig, folder: Path, on_validation: Callable[[Run], None] | None = None
+) -> Path:
     """Train as configured and return the run's folder; Ctrl-C ends training early but not the run.
 
     Args:
         config: everything the run depends on.
         folder: of the run; with ``config.resume`` set, the run in it is continued.
+        on_validation: called after each validation, e.g. to report to a sweep.
 
     Raises:
         CheckpointError: there is nothing to resume in the folder.
@@ -45,6 +48,7 @@ def train(config: TrainConfig, folder: Path) -> Path:
     torch.set_num_threads(config.trainer.torch_threads)
     torch.manual_seed(config.seed)
     run = Run(config, folder)
+    run.on_validation = on_validation
     if config.resume:
         run.restore()
     run.log.open(run.best_rule)
@@ -53,7 +57,6 @@ def train(config: TrainConfig, folder: Path) -> Path:
     except KeyboardInterrupt:
         run.log.say("Interrupted: keeping what was learned so far.")
     finally:
-        run.save()
         run.log.close()
     return folder
 
@@ -78,6 +81,7 @@ class Run:
         self.log = Log(folder, config.trainer.total_steps)
         self.best_rule = self._best_rule()
         self.phase_name, self.steps, self.best = "", 0, float("inf")
+        self.on_validation: Callable[[Run], None] | None = None
         self._saved: dict[str, Tensor] = {}
         self._current: Phase | None = None
         self._last_save = self._last_validation = time.monotonic()
@@ -109,15 +113,19 @@ class Run:
             if now - self._last_save >= self.config.trainer.checkpoint_interval_s:
                 self.save()
         self._validate(phase)
-        self.save()
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[Phase]:
+        """Save before closing, however the phase ends: what it learned may live in processes that close ends."""
         phase = self._make_phase(name)
         try:
             yield phase
         finally:
-            phase.close()
+            try:
+                self.save()
+            finally:
+                self._current = None
+                phase.close()
 
     def _make_phase(self, name: str) -> Phase:
         config, trainer = self.config, self.config.trainer
@@ -157,6 +165,8 @@ class Run:
             save_checkpoint(
                 self.folder / "checkpoint/best", self.network, self.config.env, self._figures(score)
             )
+        if self.on_validation is not None:
+            self.on_validation(self)
 
     def _best_rule(self) -> tuple[str, float]:
         """Return the best of the standard rules on the held-out instances, with its mean metric."""

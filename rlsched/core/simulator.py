@@ -158,7 +158,7 @@ class Simulator(ABC):
         Raises:
             IllegalChoice: a running lane's choice is masked.
         """
-        if self.device == "cpu":
+        if self.device == "cpu" or not hasattr(choice, "shape"):
             choice = np.asarray(choice, np.int32)
         self._check(choice)
         self._step(choice)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,10 @@ class ScoreFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._known = {(s.key, s.instance): s for s in read_scores(path)} if path.is_file() else {}
+        scores = read_scores(path) if path.is_file() else []
+        self._known = {(s.key, s.instance): s for s in scores}
+        if path.is_file() and not path.read_bytes().endswith(b"\n"):
+            self.rewrite(scores)
 
     def find(self, key: str, instance: str) -> Score | None:
         """Return the score stored under a key, or None."""
@@ -100,8 +103,8 @@ class ScoreFile:
 
 def read_scores(path: Path) -> list[Score]:
     """Return the lines of a results.csv; a last line cut short by a kill is left out."""
-    with path.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row.get("key")]
+    whole, _, _ = path.read_text().rpartition("\n")
+    rows = csv.DictReader(whole.splitlines())
     return [
         Score(
             instance=row["instance"],
@@ -154,7 +157,7 @@ def run(
                     if score is None:
                         score = _play(problem, config, entrant, row, name, instance, seed, on_play)
                         store.add(score)
-                    scores.append(score)
+                    scores.append(replace(score, policy=entrant.label))
                     progress.advance(task)
         except KeyboardInterrupt:
             progress.console.print(f"Interrupted; {len(scores)} results are kept in {store.path}.")

@@ -1,4 +1,4 @@
-"""Facts about ``@lanes``: the same bytes in plain Python, compiled, threaded and on (simulated) CUDA."""
+"""Facts about ``@lanes``: equal bytes in plain Python, compiled, threaded, on simulated CUDA."""
 
 from __future__ import annotations
 

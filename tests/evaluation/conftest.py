@@ -32,7 +32,13 @@ class FirstLegal(Policy):
         return 0.0
 
 
-@pytest.fixture()
+@pytest.fixture
+def first_legal():
+    """The class of the policy ``first``, which counts its calls."""
+    return FirstLegal
+
+
+@pytest.fixture
 def vmr():
     """The environment, with the two policies above among its rules."""
     found = problem("vmr")
@@ -41,7 +47,7 @@ def vmr():
     return replace(found, rules={"random": found.rules["random"], **extra})
 
 
-@pytest.fixture()
+@pytest.fixture
 def env(vmr):
     """Options of a small cluster with three moves."""
     return vmr.config(num_pms=8, migration_limit=3)

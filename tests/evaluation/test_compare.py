@@ -12,7 +12,6 @@ from rlsched.core.errors import CheckpointError, ConfigError, InstanceError, Unk
 from rlsched.evaluation.compare import PolicySpec, compare, load
 from rlsched.evaluation.policies import resolve_policy, split_name
 from rlsched.evaluation.runner import ScoreFile, instance_names, read_scores
-from tests.evaluation.conftest import FirstLegal
 
 POLICIES = [PolicySpec("random"), PolicySpec("stop"), PolicySpec("first")]
 QUIET = Console(quiet=True)
@@ -48,27 +47,27 @@ def test_the_same_seed_gives_the_same_scores(vmr, env, tmp_path):
     assert first.instances != other.instances
 
 
-def test_finished_scores_are_not_computed_again(vmr, env, tmp_path):
+def test_finished_scores_are_not_computed_again(vmr, env, tmp_path, first_legal):
     run(vmr, env, tmp_path)
-    calls = FirstLegal.calls
+    calls = first_legal.calls
     again = run(vmr, env, tmp_path, [*POLICIES[1:], PolicySpec("random", label="other")])
-    assert FirstLegal.calls == calls
+    assert first_legal.calls == calls
     assert {r.policy for r in again.rows} == {"stop", "first", "other"}
     run(vmr, replace(env, migration_limit=2), tmp_path)
-    assert FirstLegal.calls > calls
+    assert first_legal.calls > calls
 
 
-def test_ctrl_c_keeps_what_is_complete(vmr, env, tmp_path, monkeypatch):
+def test_ctrl_c_keeps_what_is_complete(vmr, env, tmp_path, monkeypatch, first_legal):
     def interrupt(self, sim):
-        if FirstLegal.calls > 7:  # in the second instance: six choices, played twice at first
+        if first_legal.calls > 13:  # in the second instance: six choices, at first played twice
             raise KeyboardInterrupt
         return original(self, sim)
 
-    original = FirstLegal.choose
-    monkeypatch.setattr(FirstLegal, "choose", interrupt)
+    original = first_legal.choose
+    monkeypatch.setattr(first_legal, "choose", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run(vmr, env, tmp_path)
-    monkeypatch.setattr(FirstLegal, "choose", original)
+    monkeypatch.setattr(first_legal, "choose", original)
     assert len(json.loads((tmp_path / "results.json").read_text())["instances"]) == 1
     assert len(run(vmr, env, tmp_path).instances) == 3
 
@@ -118,8 +117,8 @@ def test_wrong_policies_are_refused_before_anything_is_played(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_time_limit_reaches_policies_that_have_one(vmr, env):
-    class Solver(FirstLegal):
+def test_a_time_limit_reaches_policies_that_have_one(vmr, env, first_legal):
+    class Solver(first_legal):
         time_limit_s = 60.0
 
     solver = resolve_policy("s", replace(vmr, rules={"s": lambda config: Solver()}), env, time_limit_s=2)

@@ -61,7 +61,7 @@ def solve(
     num_threads: int = 2,
     goal: float | None = None,
 ) -> Solution:
-    """Return the best plan found in time and what is proven; columns if they apply, else form A.
+    """Return the best plan found in time and what is proven: columns if they apply, then form A.
 
     The answer is never worse than the hint, nor than no move at all. The first call of a process
     also imports OR-Tools and loads compiled code, which is not counted (seconds, when Numba
@@ -80,8 +80,23 @@ def solve(
         ConfigError: the hint holds an illegal move, or the limit is negative.
         MissingExtra: OR-Tools is not installed.
     """
-    form = solve_columns if columns_gap(cluster, objective) is None else solve_aggregated
-    return form(cluster, objective, migration_limit, time_limit_s, hint, num_threads, goal)
+    problem = (cluster, objective, migration_limit)
+    if columns_gap(cluster, objective) is not None:
+        return solve_aggregated(*problem, time_limit_s, hint, num_threads, goal)
+    first = solve_columns(*problem, time_limit_s, hint, num_threads, goal)
+    left_s = time_limit_s - first.seconds
+    if first.status == "optimal" or left_s < RETRY_S:
+        return first
+    second = solve_aggregated(*problem, left_s, first.migrations, num_threads, goal)
+    asked = state_problem(*problem, goal)
+    points = (asked.worst - max(first.bound, second.bound)) / asked.step
+    return asked.solution(
+        second.migrations,
+        points,
+        max(first.moves_bound, second.moves_bound),
+        first.is_ordered if second.migrations == first.migrations else second.is_ordered,
+        first.seconds + second.seconds,
+    )
 
 
 def solve_columns(

@@ -40,8 +40,8 @@ SMOOTHING = 0.5
 """Weight of the best prices so far against the relaxation's latest; damps their swings."""
 PRICING_SHARE = 0.6
 """Most of the time limit that the relaxation may take; the integer problem has the rest."""
-NUM_VARIATIONS = 30
-"""Random prices tried, at 0 to 2 times the best ones, when the integer problem misses the bound."""
+NUM_ROUNDS, NUM_VARIATIONS = 3, 30
+"""Where the integer problem misses the bound: rounds of new columns, random prices in each."""
 THRIFT_SHARE = 0.3
 """Most of the time left that is spent on the fewest moves for the points reached."""
 UNBOUNDED = 2**40
@@ -62,8 +62,9 @@ def propose_columns(problem: Problem, time_limit_s: float, num_threads: int) -> 
     master, moves = _Master(problem), 0.0
     points = master.price_out(deadline)
     counts = master.choose(np.zeros(0, np.int64), deadline, num_threads)
-    while master.points(counts) < math.floor(points + ROUNDING) and master.vary(deadline):
-        counts = master.choose(counts, deadline, num_threads)
+    for _ in range(NUM_ROUNDS):
+        if master.points(counts) < math.floor(points + ROUNDING) and master.vary(deadline):
+            counts = master.choose(counts, deadline, num_threads)
     reached = master.points(counts)
     if problem.goal is not None and problem.target <= reached:
         master.aim(problem.target)
@@ -201,7 +202,7 @@ class _Master:
         num_before, rng = len(self.columns), np.random.default_rng(len(self.columns))
         for _ in range(NUM_VARIATIONS):
             if perf_counter() > deadline:
-                return False
+                break
             self._price(self.prices * rng.uniform(0, 2, len(self.prices)))
         self.lp.Solve()
         return len(self.columns) > num_before
@@ -242,8 +243,8 @@ class _Master:
     ) -> NDArray[np.int64]:
         """Return how often each column is taken in the best integer choice found by CP-SAT.
 
-        Only columns whose reduced cost is within one unit enter: the others are in no choice that
-        comes within one unit of the relaxation.
+        Only columns of low reduced cost enter: the others are in no choice that is better than the
+        start; or at first, in none within one unit of the relaxation.
 
         Args:
             start: a choice to begin from, returned if none better is found; columns it lacks are
@@ -258,8 +259,7 @@ class _Master:
         cost = -np.array([variable.reduced_cost() for variable in self.lp.variables()])
         gap = self.bound - self.points(counts) if len(start) and self.target is None else 0.0
         kept = np.flatnonzero((cost <= max(gap, self._unit())) | (counts > 0)).tolist()
-        time_limit_s = deadline - perf_counter()
-        if time_limit_s <= 0 or not kept:
+        if perf_counter() > deadline or not kept:
             return counts
         model, total = cp_model.CpModel(), cp_model.LinearExpr.weighted_sum
         taken, users = [], defaultdict[tuple[int, int], list](list)
@@ -287,7 +287,7 @@ class _Master:
             model.minimize(moves)
         solver = cp_model.CpSolver()
         solver.parameters.num_workers = num_threads
-        solver.parameters.max_time_in_seconds = time_limit_s
+        solver.parameters.max_time_in_seconds = max(deadline - perf_counter(), 0.01)
         solver.parameters.max_presolve_iterations = 1  # presolve took longer than the search
         solver.parameters.cp_model_probing_level = 0
         if solver.solve(model) in (cp_model.OPTIMAL, cp_model.FEASIBLE):
@@ -318,12 +318,12 @@ class _Master:
         is_coupled = len(tables.levels) > 1
         whole = np.flatnonzero(best[:, 0 if is_coupled else 2 * num_single :].any(axis=1))
         found = self._add(whole, (0, 1), best[whole])
-        for node in () if is_coupled else (0, 1):
+        for node in (0, 1):
             part = np.zeros_like(plain)
             on_node = slice(node * num_single, (node + 1) * num_single)
             part[:, on_node] = plain[:, on_node]
             used = np.flatnonzero(part.any(axis=1))
-            found += self._add(used, (node,), part[used])
+            found += self._add(used, (0, 1) if is_coupled else (node,), part[used])
         return found, bound
 
     def _add(

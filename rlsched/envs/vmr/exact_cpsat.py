@@ -53,10 +53,11 @@ def propose_placement(
         left_s = time_limit_s - (perf_counter() - start)
         return propose_placement(replace(problem, goal=None), left_s, num_threads, per_vm)
     change = np.zeros(form.classes.counts.shape, np.int64)
-    if outcome in (cp_model.OPTIMAL, cp_model.FEASIBLE):
-        for sign, variables in ((-1, form.leave), (1, form.arrive)):
-            for place, variable in variables.items():
-                change[place] += sign * solver.value(variable)
+    if outcome not in (cp_model.OPTIMAL, cp_model.FEASIBLE):  # then CP-SAT's bound may be a mere 0
+        return Proposal(form.classes, change)
+    for sign, variables in ((-1, form.leave), (1, form.arrive)):
+        for place, variable in variables.items():
+            change[place] += sign * solver.value(variable)
     bound = solver.best_objective_bound
     if problem.goal is None:
         return Proposal(form.classes, change, points=bound)

@@ -223,7 +223,9 @@ class Problem:
         """
         rate = self.objective.rate(self.cluster.migrate(plan))
         points = math.floor(min(points, self._most_points()) + ROUNDING)
-        bound = min(self.worst - self.step * points, rate)
+        bound = self.worst - self.step * points
+        assert bound <= rate + ROUNDING, "a form proved a bound that its own plan beats"
+        bound = min(bound, rate)
         moves_bound = max(math.ceil(moves - ROUNDING), 0)
         is_reached = self.goal is not None and rate <= self.goal + ROUNDING
         is_proven = len(plan) <= moves_bound if is_reached else rate <= bound + ROUNDING

@@ -71,13 +71,6 @@ def observe_all(lane: int, c: Clusters, s: State) -> None:
     i, V, N = s.instance[lane], s.vm.shape[1], s.numa.shape[1]
     for row in range(s.vm_on_numa.shape[1]):
         s.vm_on_numa[lane, row, 0], s.vm_on_numa[lane, row, 1] = V, N
-    for v in range(V):
-        if v < c.num_vms[i]:
-            observe_edge(lane, c, s, v)
-            observe_vm(lane, c, s, v)
-        else:
-            for f in range(s.vm.shape[2]):
-                s.vm[lane, v, f] = 0.0
     for node in range(N):
         for f in range(s.numa.shape[2]):
             s.numa[lane, node, f] = 0.0
@@ -86,6 +79,13 @@ def observe_all(lane: int, c: Clusters, s: State) -> None:
         s.numa_sibling_numa[lane, node, 1] = node ^ 1 if real else N
     for pm in range(c.num_pms[i]):
         observe_pm(lane, c, s, pm)
+    for v in range(V):
+        for f in range(s.vm.shape[2]):
+            s.vm[lane, v, f] = 0.0
+        if v < c.num_vms[i]:
+            observe_edge(lane, c, s, v)
+            observe_size(lane, c, s, v)
+            observe_vm(lane, c, s, v)
     if s.chosen[lane] >= 0:
         observe_targets(lane, c, s)
     s.num_nodes[lane, 0], s.num_nodes[lane, 1] = c.num_vms[i], 2 * c.num_pms[i]
@@ -97,7 +97,6 @@ def observe_step(lane: int, c: Clusters, s: State) -> None:
     """Rewrite what the last step changed."""
     source, target = s.touched[lane, 0], s.touched[lane, 1]
     if source >= 0:
-        forget_targets(lane, s)
         observe_edge(lane, c, s, s.moved[lane])
         observe_pm(lane, c, s, source)
         if target != source:
@@ -131,24 +130,41 @@ def observe_hosted(lane: int, c: Clusters, s: State, pm: int) -> None:
 
 
 @helper
+def observe_size(lane: int, c: Clusters, s: State, v: int) -> None:
+    """Write what a VM keeps for the whole episode."""
+    i = s.instance[lane]
+    k = c.vm_class[i, v]
+    s.vm[lane, v, 0] = c.class_cores[i, k]
+    s.vm[lane, v, 1] = c.class_mem_mb[i, k] / 1024.0
+    s.vm[lane, v, 2] = c.class_double[i, k]
+    s.vm[lane, v, 3] = c.vm_movable[i, v]
+    s.vm[lane, v, 4] = min(64, c.num_conflicts[i, v])
+
+
+@helper
 def observe_vm(lane: int, c: Clusters, s: State, v: int) -> None:
-    """Write one VM's features."""
+    """Write what a VM's place decides; the features of its PM must be up to date."""
     i, pm, numa = s.instance[lane], s.vm_pm[lane, v], s.vm_numa[lane, v]
     k, grain = c.vm_class[i, v], c.grain[0]
     cores, mem = c.class_cores[i, k], c.class_mem_mb[i, k]
-    left, fragment = 0, 0
+    left, fragment, less = 0, 0, 0
     for node in range(2 * pm, 2 * pm + 2):
         if numa == 2 or node == 2 * pm + numa:
             left += s.free[lane, node] + cores
             fragment += (s.free[lane, node] + cores) % grain
-    s.vm[lane, v, 0] = cores
-    s.vm[lane, v, 1] = mem / 1024.0
-    s.vm[lane, v, 2] = numa == 2
-    s.vm[lane, v, 3] = c.vm_movable[i, v]
-    s.vm[lane, v, 4] = min(64, c.num_conflicts[i, v])
-    s.vm[lane, v, 5] = cost_of_change(lane, c, s, pm, numa, -cores, -mem)
+            less += cores + int(s.numa[lane, node, 1])
+    if is_simple(c) and c.pm_active[i, pm]:
+        s.vm[lane, v, 5] = fragment - less
+    else:
+        s.vm[lane, v, 5] = cost_of_change(lane, c, s, pm, numa, -cores, -mem)
     s.vm[lane, v, 6] = fragment
     s.vm[lane, v, 7] = left
+
+
+@helper
+def is_simple(c: Clusters) -> bool:
+    """Return whether the objective is one cores term: then a cost is a change of fragments."""
+    return c.term_kind.shape[0] == 1 and c.term_kind[0] == CORES
 
 
 @helper
@@ -170,7 +186,7 @@ def observe_targets(lane: int, c: Clusters, s: State) -> None:
     i, v, V = s.instance[lane], s.chosen[lane], s.vm_pm.shape[1]
     k, grain, numa = c.vm_class[i, v], c.grain[0], s.vm_numa[lane, v]
     cores, mem = c.class_cores[i, k], c.class_mem_mb[i, k]
-    simple = c.term_kind.shape[0] == 1 and c.term_kind[0] == CORES and numa < 2
+    simple = is_simple(c) and numa < 2
     part = cores % grain
     for node in range(2 * c.num_pms[i]):
         if not s.action_mask[lane, V + node]:
@@ -189,12 +205,12 @@ def observe_targets(lane: int, c: Clusters, s: State) -> None:
 
 @helper
 def forget_targets(lane: int, s: State) -> None:
-    """Clear what :func:`observe_targets` wrote."""
+    """Clear what :func:`observe_targets` wrote, while the mask still shows where."""
+    V = s.vm_pm.shape[1]
     for node in range(s.numa.shape[1]):
-        if s.numa[lane, node, 6] != 0.0:
-            s.numa[lane, node, 6] = 0.0
-            s.numa[lane, node, 7] = 0.0
-            s.numa[lane, node, 8] = 0.0
+        if s.action_mask[lane, V + node]:
+            for f in range(6, 9):
+                s.numa[lane, node, f] = 0.0
 
 
 @helper

@@ -38,7 +38,8 @@ class VMRConfig:
         merge_clusters: join the clusters of one file, as the published environment does.
         objective: what is minimised, e.g. ``fr16`` or ``0.7*fr16+0.3*fr64d``.
         migration_limit: moves per episode; below 1 it is a share of the cluster's VMs, rounded up.
-        migration_limit_high: where given, each generated training cluster draws its limit between the two.
+        migration_limit_spread: each generated training cluster draws its limit within this share around it, so
+            that one policy serves short plans and long ones.
         goal: rate at which an episode ends, None = none; then the metric counts the migrations to it.
         reward: ``simple`` or ``vm2rl``.
     """
@@ -50,7 +51,7 @@ class VMRConfig:
     merge_clusters: bool = True
     objective: str = "fr16"
     migration_limit: float = 0.024
-    migration_limit_high: float | None = None
+    migration_limit_spread: float = 0.0
     goal: float | None = None
     reward: str = "simple"
 
@@ -71,7 +72,7 @@ def make(
     limit: float | list[int] = config.migration_limit
     if instances is None:
         instances = generate_instances(config, config.num_instances, seed, "train")
-        if config.migration_limit_high is not None:
+        if config.migration_limit_spread > 0:
             limit = _draw_limits(config, instances, seed)
     return VMRSimulator(
         instances,
@@ -87,14 +88,13 @@ def make(
 
 
 def _draw_limits(config: VMRConfig, instances: Sequence[Cluster], seed: int) -> list[int]:
-    low, high = config.migration_limit, config.migration_limit_high
-    if high is None or high < low:
-        raise ConfigError(f"migration_limit_high={high} is below migration_limit={low}.")
-    shares = np.random.default_rng(seed).uniform(low, high, len(instances))
-    return [
-        max(1, round(x * c.num_vms if high < 1 else x))
-        for x, c in zip(shares, instances, strict=True)
-    ]
+    spread = config.migration_limit_spread
+    if spread >= 1:
+        raise ConfigError(f"migration_limit_spread={spread}; must be in [0, 1).")
+    around = np.random.default_rng(seed).uniform(1 - spread, 1 + spread, len(instances))
+    limit = config.migration_limit
+    wanted = [limit * c.num_vms if limit < 1 else limit for c in instances]
+    return [max(1, round(x * w)) for x, w in zip(around, wanted, strict=True)]
 
 
 def generate_instances(

@@ -27,7 +27,7 @@ from rlsched.core.rng import bits, mix32, randint
 from rlsched.core.simulator import Array, Simulator, host
 from rlsched.envs.vmr.cluster import Cluster, Migration
 from rlsched.envs.vmr.objectives import parse_objective, usable
-from rlsched.envs.vmr.observation import GRAPH, observe_all, observe_step
+from rlsched.envs.vmr.observation import GRAPH, forget_targets, observe_all, observe_step
 from rlsched.envs.vmr.state import Clusters, State, allocate, num_vm_edges, pack
 
 REWARDS = {
@@ -93,6 +93,8 @@ def step(
     node, num_vms = choice[lane], s.vm_pm.shape[1]
     if s.chosen[lane] >= 0:
         before = s.rate[lane]
+        if observe:
+            forget_targets(lane, s)
         migrate(lane, c, s, node - num_vms)
         s.reward[lane] = reward_of(lane, c, s, before, published_reward)
     elif node < num_vms:

@@ -1,4 +1,4 @@
-"""The observation and objective of a cluster, written again from their definitions in plain Python."""
+"""The observation and objective of a cluster, written again from their definitions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The CUDA path equals the CPU path, on simulated CUDA everywhere and on a GPU where there is one."""
+"""The CUDA path equals the CPU path: on simulated CUDA everywhere, on a GPU if there is one."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def play_moves(sim: VMRSimulator, rounds: int, seed: int = 0):
 
 
 def test_hand_worked_episode():
-    """Free cores 20, 16 | 12, 16: rate 1 - 48/64. VM 3 (4 cores) to node 0: 16, 16 | 16, 16, rate 0.
+    """Free cores 20, 16 | 12, 16: rate 1 - 48/64. VM 3 goes to node 0: 16, 16 | 16, 16, rate 0.
 
     Then the double VM 2 to PM 0: 8, 8 | 24, 24, rate 1 - 32/64; the limit of two moves ends it.
     """
@@ -530,7 +530,7 @@ def test_public_medium_snapshot_in_the_simulator(data):
 
 
 def test_public_snapshot_with_sets_and_pinned_vms_in_the_simulator(data):
-    """The raw form: 288 anti-affinity sets within the file, 134 VMs pinned, one PM out of service."""
+    """The raw form: 288 anti-affinity sets, 134 pinned VMs, one PM out of service."""
     path = data / "vmr" / "bytedance" / "json_stream_c1_2022-03-28_32c.json.gz"
     _check_snapshot(path, 0.977)
 
