@@ -17,7 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlsched.agents.checkpoint import TRAINER, load_tensors, save_checkpoint, save_tensors
+from rlsched.agents.checkpoint import (
+    TRAINER,
+    load_checkpoint,
+    load_tensors,
+    save_checkpoint,
+    save_tensors,
+)
 from rlsched.agents.imitation import ImitationPhase, PolicyTeacher
 from rlsched.agents.phase import Phase
 from rlsched.agents.policy import GraphPolicy, TorchPolicy
@@ -73,7 +79,7 @@ class Run:
         self.config, self.folder = config, folder
         self.problem: Problem = problem(config.env.name)
         self.sim = self.problem.make(config.env, config.trainer.num_envs, seed=config.seed)
-        self.network = GraphPolicy(self.sim.graph, config.agent)
+        self.network = self._start_network()
         instances = self.problem.generate_instances(
             config.env, config.trainer.eval_instances, config.seed, "validation"
         )
@@ -90,7 +96,7 @@ class Run:
 
     def train(self) -> None:
         """Run the phases that are left."""
-        names = ["imitation", "ppo"] if self.config.trainer.warm_start != "none" else ["ppo"]
+        names = ["imitation", "ppo"] if self._has_teacher() else ["ppo"]
         for name in names[names.index(self.phase_name) if self.phase_name else 0 :]:
             resumed, self.phase_name = self.phase_name == name, name
             with self._phase(name) as phase:
@@ -140,6 +146,22 @@ class Run:
 
             return Sb3Phase(self.network, self.sim, config)
         return ReferencePhase(self.network, self.sim, trainer, config.seed)
+
+    def _has_teacher(self) -> bool:
+        """Return whether a warm start imitates; one from a checkpoint has taken its weights already."""
+        start = self.config.trainer.warm_start
+        return start != "none" and not Path(start).is_dir()
+
+    def _start_network(self) -> GraphPolicy:
+        """Return a new network, or the one of the checkpoint that ``warm_start`` names."""
+        graph, start = self.sim.graph, self.config.trainer.warm_start
+        if not Path(start).is_dir():
+            return GraphPolicy(graph, self.config.agent)
+        network, info = load_checkpoint(start)
+        graph.check_schema(info.graph.to_json(), start)
+        if info.agent != self.config.agent:
+            raise CheckpointError(f"{start}: agent is {info.agent}, this run's is {self.config.agent}.")
+        return network.train()
 
     def _teacher(self) -> Teacher:
         name, env = self.config.trainer.warm_start, self.config.env

@@ -145,11 +145,11 @@ class GraphSpec:
         def features(items: list[dict[str, Any]]) -> tuple[Feature, ...]:
             return tuple(Feature(**item) for item in items)
 
-        nodes = [NodeType(n["name"], features(n["features"]), n["is_choosable"]) for n in raw["nodes"]]
-        edges = tuple(EdgeType(**e) for e in raw["edges"])
-        return cls(
-            raw["env"], raw["version"], tuple(nodes), edges, features(raw["context"]), raw["has_stop"]
+        raw["nodes"] = tuple(
+            NodeType(**n | {"features": features(n["features"])}) for n in raw["nodes"]
         )
+        raw["edges"] = tuple(EdgeType(**e) for e in raw["edges"])
+        return cls(**raw | {"context": features(raw["context"])})
 
     @property
     def digest(self) -> str:

@@ -27,7 +27,7 @@ class Problem:
         generate_instances: ``generate_instances(config, num, seed)`` -> generated instances, split
             by seed.
         rules: name -> ``factory(config)`` giving a Policy.
-        teachers: name -> ``factory(config)`` giving a Teacher; rules teach without being named here.
+        teachers: name -> ``factory(config)`` giving a Teacher; rules teach unnamed.
         sizes: ``sizes(config)`` -> three configs, small to large, for checks at any size.
         default_policies: what a comparison contains unless told otherwise.
         dispatch: ``dispatch(config, policy, input, limit, budget_s, seed)`` -> JSON-ready plan.

@@ -118,7 +118,7 @@ class Simulator(ABC):
         """Return (B,) int64, equal for lanes whose futures are equal; search drops doubles."""
 
     def keys_after(self, choices: NDArray[np.int32]) -> NDArray[np.int64] | None:
-        """Return (B, K) int64, equal where choices lead to states of equal futures; None if unknown.
+        """Return (B, K) int64, equal where choices lead to equal futures; None if unknown.
 
         Args:
             choices: (B, K) int32, legal choices of each lane.

@@ -83,13 +83,17 @@ def compare(
         "seed": seed,
         "policies": [p.row for p in policies],
     }
-    same = {**settings, "version": rlsched.__version__, "files": digest(instances or "")}
+    same = {
+        **settings,
+        "version": rlsched.__version__,
+        "files": digest(Path(instances)) if instances else "",
+    }
     del same["policies"], same["num_instances"]
     entrants = [
         Entrant(
             p.row,
             partial(resolve_policy, p.name, problem, env, device, p.time_limit_s),
-            fingerprint(same, p.name, p.time_limit_s, digest(p.name)),
+            fingerprint(same, p.name, p.time_limit_s, _files_digest(p.name, problem)),
         )
         for p in policies
     ]
@@ -145,6 +149,12 @@ def load(
 def fingerprint(*parts: Any) -> str:
     """Return a short hash of JSON-ready parts."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _files_digest(name: str, problem: Problem) -> str:
+    """Return the fingerprint of a policy's files, so that training anew makes its scores stale."""
+    base, _ = split_name(name)
+    return "" if base in problem.rules else digest(Path(base))
 
 
 def _check(policies: Sequence[PolicySpec], problem: Problem) -> None:

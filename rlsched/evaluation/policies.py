@@ -90,9 +90,8 @@ def split_name(name: str) -> tuple[str, str]:
     return base, search
 
 
-def digest(name: str) -> str:
-    """Return a fingerprint of the files behind a name; empty for rules. Retraining changes it."""
-    path = Path(split_name(name)[0])
+def digest(path: Path) -> str:
+    """Return a fingerprint of a file, or of all in a folder; empty where there is none."""
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     sha = hashlib.sha256()
     for file in files:

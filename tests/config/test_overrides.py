@@ -32,7 +32,7 @@ from rlsched.train import save_config
         ("trainer.num_envs=0", ConfigError, "trainer.num_envs=0; must be >= 1."),
         ("trainer.gamma=1.5", ConfigError, "trainer.gamma=1.5; must be in [0, 1]."),
         ("seed=-1", ConfigError, "seed=-1; must be >= 0."),
-        ("device=gpu", UnknownName, "Unknown device 'gpu'. Known: auto, cpu, cuda."),
+        ("device=gpu", UnknownName, "Did you mean 'cpu'? Known: auto, cpu, cuda."),
         ("seed", ConfigError, "'seed' is not key=value. Did you mean 'seed=...'?"),
         ("--seed", ConfigError, "Did you mean 'seed=...'?"),
         ("seed=1,2", ConfigError, "several values need --multirun"),
