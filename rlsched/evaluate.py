@@ -25,11 +25,14 @@ def evaluate(config: EvaluateConfig) -> None:
     from rich.console import Console
 
     from rlsched.core.registry import problem
-    from rlsched.evaluation.compare import PolicySpec, compare
-    from rlsched.evaluation.table import rich_table
+    from rlsched.evaluation.policies import check_policies
 
     found = problem(config.env.name)
     policies = list(found.default_policies if config.policies is None else config.policies)
+    check_policies(policies, found)
+    from rlsched.evaluation.compare import PolicySpec, compare
+    from rlsched.evaluation.table import rich_table
+
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     out = Path(config.out or f"results/{found.name}/{stamp}")
     table = compare(

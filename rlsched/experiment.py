@@ -22,9 +22,9 @@ HELP = """python -m rlsched.experiment FILE [out=DIR] [only=SECTION] [device=cpu
 Run a published comparison: train or take the checkpoints it names, evaluate, test, and write its
 result page beside FILE, with tables, intervals, figures, versions and seeds.
 
-  out=results/experiments/<name>               scores and reports; what is there is not computed
-  again. only=null                                    run one section, and write no page.
-  device=auto                                  auto, cpu or cuda, for networks.
+  out=results/experiments/<name>   scores and reports; what is there is not computed again.
+  only=null                        run one section, and write no page.
+  device=auto                      auto, cpu or cuda, for networks.
 
   python -m rlsched.experiment experiments/vmr.yaml"""
 

@@ -14,8 +14,8 @@ SEARCH = "best_of_16"
 """The search shown beside the greedy policy in ``summary.md``."""
 EXAMPLES = """
 python -m rlsched.train env=vmr
-python -m rlsched.train env=vmr trainer=rllib trainer.num_env_runners=8 trainer.num_learners=2
-ray.address=auto python -m rlsched.train env=vmr trainer=sb3 seed=0,1,2 --multirun
+python -m rlsched.train env=vmr trainer=sb3 seed=0,1,2 --multirun
+python -m rlsched.train env=vmr trainer.num_env_runners=8 trainer.num_learners=2 ray.address=auto
 python -m rlsched.train env=vmr sweep=tune sweep.num_samples=16
 python -m rlsched.train resume=runs/vmr/2026-01-31_12-00-00 trainer.total_steps=4000000
 """
@@ -39,9 +39,9 @@ def train(config: TrainConfig) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     save_config(config, folder)
     if config.sweep.name == "tune":
-        from rlsched.agents.rllib import tune
+        from rlsched.agents.tune import sweep
 
-        tune(config, folder)
+        finish(config, sweep(config, folder))
         return
     from rlsched.agents import training
 

@@ -1,8 +1,9 @@
-"""PPO with RLlib: every Ray class of the house is in this file.
+"""PPO with RLlib: every RLlib class of the house is in this file.
 
-RLlib's stock environment runner loops in Python over lanes and episodes; ours plays a tensor rollout
-(:class:`~rlsched.agents.rollout.Collector`) and hands it to RLlib's own learner. So Ray brings what Ray is good
-at: runners and learners in other processes or on other machines, and runners that come back when they die.
+RLlib's stock environment runner loops in Python over lanes and episodes; ours plays a tensor
+rollout (:class:`~rlsched.agents.rollout.Collector`) and hands it to RLlib's own learner. So Ray
+brings what Ray is good at: runners and learners in other processes or on other machines, and
+runners that come back when they die.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,13 +68,14 @@ LOSSES = {
     "entropy": "entropy",
 }
 """RLlib's names of the figures that the reference loop logs, and ours."""
-MAX_EMPTY_ROUNDS = 10
-"""Rounds in a row without a rollout (all runners dead) after which training gives up."""
+RECOVERY_TIMEOUT_S = 600.0
+"""How long training waits for a first runner to come back when all are dead."""
+RECOVERY_POLL_S = 0.5
 SAMPLE_TIMEOUT_S = 3600.0
-"""A runner that takes longer for one rollout counts as dead; RLlib's minute is too short for large instances."""
+"""A runner that takes longer for one rollout counts as dead; RLlib's minute is too short."""
 
 
-class RayFailure(RlschedError):
+class RayFailure(RlschedError):  # noqa: N818
     """Ray can no longer do the work, e.g. because no environment runner comes back."""
 
 
@@ -90,9 +93,14 @@ class RllibPhase(Phase):
         self.steps, self.total_steps = 0, config.trainer.total_steps
         trainer = config.trainer
         self._started_ray = start_ray(config, 1 + trainer.num_env_runners + trainer.num_learners)
-        with quiet():
-            self.algorithm = ppo_config(network, sim, config).build_algo()
-        self._publish({})
+        self.algorithm: Any = None
+        try:
+            with quiet():
+                self.algorithm = ppo_config(network, sim, config).build_algo()
+            self._publish({})
+        except BaseException:
+            self.close()
+            raise
 
     def iterate(self) -> dict[str, float]:
         """Let RLlib sample and learn once; return the figures the reference loop logs.
@@ -100,22 +108,24 @@ class RllibPhase(Phase):
         Raises:
             RayFailure: every environment runner is gone and none comes back.
         """
-        algorithm = self.algorithm
-        for _ in range(MAX_EMPTY_ROUNDS):
-            algorithm.figures, algorithm.steps = {}, self.steps
+        algorithm, deadline = self.algorithm, time.monotonic() + RECOVERY_TIMEOUT_S
+        algorithm.figures, algorithm.steps = {}, self.steps
+        while True:
             algorithm.train()
             if algorithm.figures:
                 self.steps = algorithm.steps
                 return algorithm.figures
-        raise RayFailure(
-            f"no environment runner delivered a rollout in {MAX_EMPTY_ROUNDS} rounds; see the logs of Ray "
-            "(/tmp/ray/session_latest/logs), then go on with resume=."
-        )
+            if time.monotonic() > deadline:
+                raise RayFailure(
+                    f"no environment runner came back within {RECOVERY_TIMEOUT_S:.0f} s; see Ray's "
+                    "logs in /tmp/ray/session_latest/logs, then go on with resume=."
+                )
+            time.sleep(RECOVERY_POLL_S)
 
     def tensors(self) -> dict[str, Tensor]:
         slots = self._optimizer()["state"]["state"]
         return {
-            f"optimizer.{i}.{key}": torch.as_tensor(value, dtype=torch.float32)
+            f"optimizer.{i}.{key}": torch.tensor(value, dtype=torch.float32)
             for i, moments in slots.items()
             for key, value in moments.items()
         }
@@ -130,20 +140,27 @@ class RllibPhase(Phase):
         weights = state[COMPONENT_LEARNER][COMPONENT_RL_MODULE][DEFAULT_MODULE_ID]
         prefix = "network."
         self.network.load_state_dict(
-            {k[len(prefix) :]: torch.as_tensor(v) for k, v in weights.items() if k.startswith(prefix)}
+            {
+                k[len(prefix) :]: torch.as_tensor(v)
+                for k, v in weights.items()
+                if k.startswith(prefix)
+            }
         )
 
     def close(self) -> None:
         with quiet():
-            self.algorithm.stop()
+            if self.algorithm is not None:
+                self.algorithm.stop()
+                shutil.rmtree(self.algorithm.logdir, ignore_errors=True)  # empty, in ~/ray_results
             stop_ray(self._started_ray)
-        shutil.rmtree(self.algorithm.logdir, ignore_errors=True)  # empty, under ~/ray_results
 
-    # --- the learner's state ------------------------------------------------------------------------------
+    # --- the learner's state ------------------------------------------------------------------
 
     def _publish(self, tensors: dict[str, Tensor]) -> None:
-        """Give learners and runners the network's weights, and the learners the optimizer's moments."""
-        weights = {f"network.{k}": v.detach().cpu().numpy() for k, v in self.network.state_dict().items()}
+        """Give all the network's weights, and the learners the optimizer's moments."""
+        weights = {
+            f"network.{k}": v.detach().cpu().numpy() for k, v in self.network.state_dict().items()
+        }
         learner: dict[str, Any] = {COMPONENT_RL_MODULE: {DEFAULT_MODULE_ID: weights}}
         slots: dict[int, dict[str, Any]] = {}
         for name, value in tensors.items():
@@ -179,7 +196,7 @@ def start_ray(config: TrainConfig, num_cpus: int) -> bool:
     if ray.is_initialized():
         return False
     with quiet():
-        silent = {"logging_level": logging.ERROR, "log_to_driver": False}
+        silent: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
         if config.ray.address is not None:
             ray.init(address=config.ray.address, **silent)
         else:
@@ -238,7 +255,7 @@ def ppo_config(network: GraphPolicy, sim: Simulator, config: TrainConfig) -> PPO
 
 
 class Lanes:
-    """Makes an environment runner's simulator: in this process the one given, elsewhere one from the config.
+    """Makes a runner's simulator: in this process the one given, elsewhere one from the config.
 
     Args:
         config: of the whole run.
@@ -255,7 +272,7 @@ class Lanes:
         return Lanes, (self.config,)
 
     def make(self) -> Simulator:
-        """Return the lanes; all runners share one bank of instances, so that their rollouts have one shape."""
+        """Return the lanes; all runners share one bank, so that their rollouts have one shape."""
         if self.sim is not None:
             return self.sim
         config = self.config
@@ -266,9 +283,11 @@ class GraphModule(TorchRLModule, ValueFunctionAPI):
     """Our network in RLlib's clothes."""
 
     def setup(self) -> None:
-        model = self.model_config
+        model: Any = self.model_config
         torch.set_num_threads(model["torch_threads"])
-        self.network = GraphPolicy(GraphSpec.from_json(model["graph"]), AgentConfig(**model["agent"]))
+        self.network = GraphPolicy(
+            GraphSpec.from_json(model["graph"]), AgentConfig(**model["agent"])
+        )
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         logits, value = self.network(batch[Columns.OBS])
@@ -280,6 +299,9 @@ class GraphModule(TorchRLModule, ValueFunctionAPI):
 
 class TensorEnvRunner(SingleAgentEnvRunner):
     """Plays all lanes together and returns one :class:`Rollout` per call."""
+
+    config: Any
+    module: Any
 
     def make_env(self) -> None:
         """Make the lanes; each runner draws its own instances, choices and random numbers."""
@@ -322,6 +344,10 @@ class GraphPPO(PPO):
         figures: of the last iteration; empty where no rollout came.
     """
 
+    config: Any
+    metrics: Any
+    learner_group: Any
+    env_runner_group: Any
     steps: int = 0
     figures: dict[str, float] = {}  # noqa: RUF012
 
@@ -329,7 +355,7 @@ class GraphPPO(PPO):
         """Sample, normalise, shuffle, learn, and give the runners the new weights."""
         config = self.config
         with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
-            rollouts, stats = synchronous_parallel_sample(
+            sampled: Any = synchronous_parallel_sample(
                 worker_set=self.env_runner_group,
                 max_env_steps=config.total_train_batch_size,
                 sample_timeout_s=config.sample_timeout_s,
@@ -337,6 +363,7 @@ class GraphPPO(PPO):
                 _uses_new_env_runners=True,
                 _return_metrics=True,
             )
+        rollouts, stats = sampled
         if not rollouts:
             return
         self.metrics.aggregate(stats, key=ENV_RUNNER_RESULTS)
@@ -363,7 +390,7 @@ class GraphPPO(PPO):
 def train_batch(rollouts: list[Rollout]) -> MultiAgentBatch:
     """Return RLlib's form of the rollouts, advantages normalised, rows shuffled.
 
-    RLlib's learner shuffles from the second epoch on only, so the first would see the rows in time order.
+    RLlib's learner shuffles from the second epoch on; the first would see rows in time order.
     """
     advantages = torch.cat([r.advantages for r in rollouts])
     order = torch.randperm(len(advantages))
@@ -405,7 +432,7 @@ def _episode_figures(rollouts: list[Rollout]) -> dict[str, float]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Ray's greetings and deprecation notes off the console; what its C++ side says only shows on errors."""
+    """Keep Ray's greetings off the console; what is printed meanwhile only shows on errors."""
     for name in ("ray", "ray.rllib", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with tempfile.TemporaryFile() as notes, warnings.catch_warnings():

@@ -86,10 +86,14 @@ class Collector:
         actions, chosen, logits, values, rewards, dones = (torch.stack(x) for x in zip(*rows, strict=True))
         advantages, returns = gae(rewards, values.cpu(), dones, last_value, gamma, gae_lambda)
         return Rollout(
-            {key: torch.cat([o[key] for o in observations]) for key in observations[0]},
-            *(x.flatten(0, 1) for x in (actions, chosen.cpu(), logits.cpu(), advantages, returns)),
-            ended_returns,
-            ended_metrics,
+            observation={key: torch.cat([o[key] for o in observations]) for key in observations[0]},
+            actions=actions.flatten(),
+            log_probs=chosen.cpu().flatten(),
+            logits=logits.cpu().flatten(0, 1),
+            advantages=advantages.flatten(),
+            returns=returns.flatten(),
+            episode_returns=ended_returns,
+            episode_metrics=ended_metrics,
         )
 
 

@@ -1,4 +1,4 @@
-"""MaskablePPO of sb3-contrib as a second trainer: our lanes as its VecEnv, our network as its policy."""
+"""MaskablePPO of sb3-contrib, the second trainer: our lanes its VecEnv, our network its policy."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LOSSES = {
     "train/value_loss": "value_loss",
     "train/entropy_loss": "entropy",
 }
-"""SB3's names of the figures that the reference loop logs, and ours; its entropy loss is minus the entropy."""
+"""SB3's names of the figures, and ours; its entropy loss is minus the entropy."""
 
 
 class Sb3Phase(Phase):
@@ -67,7 +67,8 @@ class Sb3Phase(Phase):
     def iterate(self) -> dict[str, float]:
         """Let SB3 play one rollout and learn from it; return the figures the reference loop logs."""
         num_steps = self.model.n_steps * self.model.n_envs
-        self.model.learn(num_steps, log_interval=None, reset_num_timesteps=False)
+        unlogged: Any = None
+        self.model.learn(num_steps, log_interval=unlogged, reset_num_timesteps=False)
         self.steps += num_steps
         recorded = self.model.logger.name_to_value
         figures = {ours: float(recorded[theirs]) for theirs, ours in LOSSES.items()}
@@ -98,12 +99,14 @@ class PointerPolicy(MaskableActorCriticPolicy):
         **kwargs: Any,
     ) -> None:
         self._given = [network]  # in a list: modules cannot be registered before Module.__init__
-        super().__init__(observation_space, action_space, lr_schedule, normalize_images=False, **kwargs)
+        super().__init__(
+            observation_space, action_space, lr_schedule, normalize_images=False, **kwargs
+        )
 
     def _build(self, lr_schedule: Any) -> None:
         self.network = self._given.pop()
-        parameters = self.network.parameters()
-        self.optimizer = self.optimizer_class(parameters, lr=lr_schedule(1), **self.optimizer_kwargs)
+        options: dict[str, Any] = {"lr": lr_schedule(1), **self.optimizer_kwargs}
+        self.optimizer = self.optimizer_class(self.network.parameters(), **options)
 
     def forward(  # type: ignore[override]
         self, obs: Any, deterministic: bool = False, action_masks: Any = None
@@ -141,7 +144,7 @@ class LanesVecEnv(VecEnv):
     """
 
     def __init__(self, sim: Simulator, seed: int) -> None:
-        self.sim, self._first_seed = sim, seed
+        self.sim, self._first_seed, self.render_mode = sim, seed, None
         space = sim.graph.space(sim.sizes, sim.num_edges)
         super().__init__(sim.num_envs, space, gym.spaces.Discrete(sim.num_choices))
         self._returns = np.zeros(sim.num_envs)
@@ -169,7 +172,7 @@ class LanesVecEnv(VecEnv):
         return self._observation(), reward, done, [{} for _ in range(self.num_envs)]
 
     def ended_figures(self) -> dict[str, float]:
-        """Return mean return and mean final metrics of the episodes that ended since the last call."""
+        """Return mean return and final metrics of the episodes ended since the last call."""
         figures = {name: float(np.mean(values)) for name, values in self._ended.items()}
         self._ended = {}
         return figures
@@ -185,7 +188,7 @@ class LanesVecEnv(VecEnv):
         return attr_name == "action_masks"
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        raise AttributeError(attr_name)
+        return [getattr(self, attr_name)] * self.num_envs
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
         raise AttributeError(attr_name)

@@ -21,11 +21,11 @@ LOSS = "loss"
 
 
 def sweep(config: TrainConfig, folder: Path) -> Path:
-    """Train once per sample of ``config.sweep.space``, print the ranking and return the best run's folder.
+    """Train once per sample of ``config.sweep.space``, print the best and return its folder.
 
     Args:
         config: of every trial, but for what the space says.
-        folder: of the sweep; trial i writes to ``trial_<i>`` in it, the ranking is in ``sweep.json``.
+        folder: of the sweep; trial i writes to ``trial_<i>``, the ranking is ``sweep.json``.
 
     Raises:
         ConfigError, UnknownName: the space names an unknown setting or is malformed.
@@ -35,7 +35,9 @@ def sweep(config: TrainConfig, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     space = {key: domain(config, key, spec) for key, spec in config.sweep.space.items()}
     if not space:
-        raise ConfigError("sweep.space is empty; name settings, e.g. '+sweep.space={trainer.lr: [1e-4, 1e-3]}'.")
+        raise ConfigError(
+            "sweep.space is empty; name settings, e.g. '+sweep.space={trainer.lr: [1e-4, 1e-3]}'."
+        )
     trainer, console = config.trainer, Console(stderr=True)
     num_cpus = 1 + trainer.num_env_runners + trainer.num_learners
     started = start_ray(config, num_cpus * config.sweep.max_concurrent)
@@ -56,12 +58,14 @@ def sweep(config: TrainConfig, folder: Path) -> Path:
                     name="tune", storage_path=str(folder), verbose=0, callbacks=[_Announce(console)]
                 ),
             )
-            results = tuner.fit()
+            results: Any = tuner.fit()
     finally:
         stop_ray(started)
     trials = sorted((r.metrics for r in results if r.metrics and LOSS in r.metrics), key=_loss)
     if not trials:
-        raise RlschedError(f"every trial of the sweep failed: {_first_error(results)}; see {folder}/tune.")
+        raise RlschedError(
+            f"every trial of the sweep failed: {_first_error(results)}; see {folder}/tune."
+        )
     ranking = [{k: t[k] for k in (*_REPORTED, "config")} for t in trials]
     (folder / "sweep.json").write_text(json.dumps(ranking, indent=2))
     console.print(f"Best: {_line(trials[0])}")
@@ -85,12 +89,18 @@ def domain(config: TrainConfig, key: str, spec: Any) -> Any:
         for value in (low, high):
             changed(config, {key: value})
         if not low < high or (spec.get("log") and low <= 0):
-            raise ConfigError(f"sweep.space {key}: {dict(spec)}; low must be below high, and above 0 for log.")
+            raise ConfigError(
+                f"sweep.space {key}: {dict(spec)}; low must be below high, and above 0 for log."
+            )
         if isinstance(low, int) and isinstance(high, int):
-            return tune.lograndint(low, high + 1) if spec.get("log") else tune.randint(low, high + 1)
+            return (
+                tune.lograndint(low, high + 1) if spec.get("log") else tune.randint(low, high + 1)
+            )
         return tune.loguniform(low, high) if spec.get("log") else tune.uniform(low, high)
     if isinstance(spec, str | Mapping) or not hasattr(spec, "__iter__") or not list(spec):
-        raise ConfigError(f"sweep.space {key}: {spec!r}; give a list of values, or {{low, high, log}}.")
+        raise ConfigError(
+            f"sweep.space {key}: {spec!r}; give a list of values, or {{low, high, log}}."
+        )
     for value in spec:
         changed(config, {key: value})
     return tune.choice(list(spec))
@@ -107,7 +117,9 @@ def changed(config: Any, settings: Mapping[str, Any], prefix: str = "") -> Any:
         head, _, rest = key.partition(".")
         known = {f.name for f in fields(config)}
         if head not in known or bool(rest) != is_dataclass(getattr(config, head)):
-            raise UnknownName("sweep.space setting", prefix + key, [prefix + name for name in known])
+            raise UnknownName(
+                "sweep.space setting", prefix + key, [prefix + name for name in known]
+            )
         if rest:
             value = changed(getattr(config, head), {rest: value}, f"{prefix}{head}.")
         config = replace(config, **{head: value})
@@ -146,7 +158,9 @@ class _Announce(tune.Callback):
 
 
 def _line(result: Mapping[str, Any]) -> str:
-    settings = " ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in result["config"].items())
+    settings = " ".join(
+        f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in result["config"].items()
+    )
     return f"{Path(result['folder']).name}: {result['metric']} {result['score']:.4f}  {settings}"
 
 

@@ -9,11 +9,12 @@ from typing import Any
 from hydra import compose, initialize_config_module
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from rlsched.config import groups
-from rlsched.config.overrides import check_overrides
+from rlsched.config.overrides import check_overrides, hydra_form
 from rlsched.config.schema import (
     AgentConfig,
     BenchConfig,
@@ -64,7 +65,12 @@ def compose_config(door: str, overrides: Sequence[str]) -> Any:
     register(overrides)
     GlobalHydra.instance().clear()
     with initialize_config_module("rlsched.config", version_base="1.3"):
-        return to_config(compose(door, list(overrides)))
+        try:
+            composed = compose(door, hydra_form(DOORS[door], overrides))
+        except HydraException as error:
+            cause = f" ({str(error.__cause__).splitlines()[0]})" if error.__cause__ else ""
+            raise ConfigError(f"{str(error).splitlines()[0]}{cause}") from None
+        return to_config(composed)
 
 
 def to_config(composed: DictConfig) -> Any:

@@ -14,6 +14,10 @@ OK, REFUSED, INTERRUPTED = 0, 2, 130
 FLAGS = ("--help", "-h", "--multirun", "-m", "--cfg", "-c", "job", "--info", "--resolve")
 
 
+class _Refused(BaseException):
+    """Carries an error of this package past Hydra, which would print a traceback."""
+
+
 def run_door(door: str, task: Callable[[Any], int | None], examples: str = "") -> NoReturn:
     """Check the command line, compose the config, call the task and exit.
 
@@ -46,7 +50,7 @@ def guarded(work: Callable[[], int | None]) -> NoReturn:
 
 
 def _run(door: str, task: Callable[[Any], int | None], examples: str) -> int | None:
-    from rlsched.config.compose import DOORS, register, to_config
+    from rlsched.config.compose import DOORS, compose_config, resumed
     from rlsched.config.overrides import check_overrides
 
     flags = [a for a in sys.argv[1:] if a in FLAGS]
@@ -56,24 +60,44 @@ def _run(door: str, task: Callable[[Any], int | None], examples: str) -> int | N
 
         print(help_text(door, DOORS[door], overrides, examples))
         return OK
-    sweeps = "--multirun" in flags or "-m" in flags
-    check_overrides(DOORS[door], overrides, sweeps)
+    if flags:
+        sweeps = "--multirun" in flags or "-m" in flags
+        check_overrides(DOORS[door], overrides, sweeps)
+        return _run_hydra(door, task, overrides, sweeps)
+    check_overrides(DOORS[door], overrides)
     if door == "train" and (folder := _value(overrides, "resume")):
-        from rlsched.config.compose import resumed
-
         return task(resumed(folder, overrides))
-    register(overrides)
+    return task(compose_config(door, overrides))
+
+
+def _run_hydra(
+    door: str, task: Callable[[Any], int | None], overrides: list[str], sweeps: bool
+) -> int:
+    """Hand over to Hydra for what it does better: sweeps with any launcher, and showing the config."""
     import hydra
 
+    from rlsched.config.compose import DOORS, register, to_config
+    from rlsched.config.overrides import hydra_form
+
+    register(overrides)
+    flags = [a for a in sys.argv[1:] if a in FLAGS]
+    sys.argv[1:] = [*flags, *hydra_form(DOORS[door], overrides)]
     codes: list[int] = []
 
     def run(composed: Any) -> None:
-        config = to_config(composed)
-        if sweeps and hasattr(config, "out"):
-            config.out = _job_folder(config.out)
-        codes.append(task(config) or OK)
+        try:
+            config = to_config(composed)
+            if sweeps and hasattr(config, "out"):
+                config.out = _job_folder(config.out)
+            codes.append(task(config) or OK)
+        except RlschedError as error:
+            raise _Refused from error
 
-    hydra.main("pkg://rlsched.config", door, version_base="1.3")(run)()
+    try:
+        hydra.main("pkg://rlsched.config", door, version_base="1.3")(run)()
+    except _Refused as refused:
+        assert isinstance(refused.__cause__, RlschedError)
+        raise refused.__cause__ from None
     return max(codes, default=OK)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import is_dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, get_origin
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -42,6 +42,19 @@ def check_overrides(schema: type, overrides: Sequence[str], sweeps: bool = False
     resumes = any(o.key_or_group == "resume" for o in parsed)
     if "env" in groups.field_types(schema) and env is None and not resumes:
         raise ConfigError(f"env= is missing. Known: {', '.join(groups.options('env'))}.")
+
+
+def hydra_form(schema: type, overrides: Sequence[str]) -> list[str]:
+    """Return checked overrides as Hydra wants them: ``++`` before a key that takes a free mapping."""
+    return [f"++{o}" if _takes_mapping(schema, o.partition("=")[0]) else o for o in overrides]
+
+
+def _takes_mapping(schema: Any, key: str) -> bool:
+    for part in key.split("."):
+        schema = groups.field_types(schema).get(part) if is_dataclass(schema) else None
+        if get_origin(schema) is dict:
+            return True
+    return False
 
 
 def _parse(text: str, schema: type) -> Override:

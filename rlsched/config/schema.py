@@ -7,6 +7,7 @@ changes. ``env`` is the config dataclass of the environment named
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,12 @@ TRAINERS = ("rllib", "sb3", "reference")
 TEACHERS = ("none", "exact")
 """What ``trainer.warm_start`` may name besides a rule of the environment."""
 SWEEPS = ("none", "tune")
+TUNE_SPACE: dict[str, Any] = {
+    "trainer.lr": {"low": 1e-4, "high": 2e-3, "log": True},
+    "trainer.entropy_coef": {"low": 1e-3, "high": 3e-2, "log": True},
+    "trainer.clip": [0.1, 0.2, 0.3],
+}
+"""What ``sweep=tune`` varies where ``sweep.space`` says nothing; Hydra would merge a YAML's with it."""
 
 
 @dataclass
@@ -146,6 +153,8 @@ class SweepConfig:
         _choice("sweep.name", self.name, SWEEPS)
         _range("sweep.num_samples", self.num_samples, 1)
         _range("sweep.max_concurrent", self.max_concurrent, 1)
+        if self.name == "tune" and not self.space:
+            self.space = deepcopy(TUNE_SPACE)
 
 
 @dataclass

@@ -131,7 +131,7 @@ class BestOf(Searched):
 
 
 class Beam(Searched):
-    """Beam search: the W best states of each level go on."""
+    """Beam search: the W best states of each level go on; never worse than the guide alone."""
 
     kind = "beam"
 
@@ -140,6 +140,13 @@ class Beam(Searched):
             return iter([(self.size, self.seed)])
         widths = (FIRST_WIDTH * GROWTH**round for round in count())
         return ((width, self.seed) for width in takewhile(lambda w: w <= MAX_WIDTH, widths))
+
+    def improve(self, sim: Simulator, lane: int, deadline: float = FOREVER) -> Iterator[Plan]:
+        own = rollout(sim, lane, self.guide, deadline)
+        yield own
+        for found in super().improve(sim, lane, deadline):
+            if found.cost < own.cost:
+                yield found
 
     def _search(self, sim: Simulator, lane: int, size: int, seed: int, deadline: float) -> Plan:
         return beam(sim, lane, self.guide, size, deadline)

@@ -20,7 +20,6 @@ from rlsched.evaluation.report import PictureBook, require_report, write_report
 from rlsched.evaluation.runner import Entrant, ScoreFile, run
 from rlsched.evaluation.table import Table, build_table
 
-EXACT = "exact"
 DEFAULT_INSTANCES = 20
 
 
@@ -108,11 +107,8 @@ def compare(
     elif len(scores) < len(entrants):
         raise KeyboardInterrupt
     sim = problem.make(env, 1, instances=bank[:1], seed=seed, observe=False)
-    rules = {
-        p.row
-        for p in policies
-        if split_name(p.name) in {(r, "") for r in problem.rules if r != EXACT}
-    }
+    solvers = {e.label for e in entrants if hasattr(e.get(), "time_limit_s")}
+    rules = {p.row for p in policies if p.name in problem.rules} - solvers
     table = build_table(scores, problem.name, sim.metric, sim.lower_is_better, rules)
     table.write(out / "results.json")
     write_report(out / "report.html", table, _shown(settings), pictures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from math import erfc, sqrt
 
 import numpy as np
@@ -12,6 +13,7 @@ EXACT_LIMIT = 300
 """Pairs up to which the signed-rank test counts all sign patterns; beyond: normal approximation."""
 
 
+@cache
 def t_quantile(share: float, freedom: int) -> float:
     """Return the quantile of Student's t distribution, to about 1e-5 relative.
 

@@ -63,7 +63,7 @@ def make() -> Callable[[TrainConfig], SimpleNamespace]:
 
 @pytest.fixture
 def held_out(config: TrainConfig) -> Callable[[Policy], float]:
-    """Return a function that plays a policy on held-out clusters and gives its mean fragment rate."""
+    """Return a function that gives a policy's mean fragment rate on held-out clusters."""
     instances = problem("vmr").generate_instances(config.env, NUM_HELD_OUT, 0, "validation")
     sim: Simulator = problem("vmr").make(config.env, NUM_HELD_OUT, instances=instances)
 

@@ -70,12 +70,16 @@ def _padded(observation, V: int, N: int, extra_vms: int, extra_nodes: int) -> di
         out[key] = torch.cat([edges, more], dim=1)
     mask = observation[ACTION_MASK]
     vms, nodes, stop = mask[:, :V], mask[:, V : V + N], mask[:, V + N :]
-    out[ACTION_MASK] = torch.cat([_more_rows(vms, extra_vms, 0), _more_rows(nodes, extra_nodes, 0), stop], 1)
+    out[ACTION_MASK] = torch.cat(
+        [_more_rows(vms, extra_vms, 0), _more_rows(nodes, extra_nodes, 0), stop], 1
+    )
     return out
 
 
 def _more_rows(rows: Tensor, num: int, value: float) -> Tensor:
-    return torch.cat([rows, torch.full((len(rows), num, *rows.shape[2:]), value, dtype=rows.dtype)], 1)
+    return torch.cat(
+        [rows, torch.full((len(rows), num, *rows.shape[2:]), value, dtype=rows.dtype)], 1
+    )
 
 
 def test_lanes_do_not_see_each_other(scene):
@@ -97,7 +101,9 @@ def test_a_masked_choice_has_probability_zero_and_is_never_sampled(small, make):
 
 
 def test_periodic_features_are_the_scaled_value_and_its_harmonics():
-    features = Features((Feature("cores", "core", 8, ""), Feature("fragment", "core", 16, "", 16.0)))
+    features = Features(
+        (Feature("cores", "core", 8, ""), Feature("fragment", "core", 16, "", 16.0))
+    )
     assert features.width == 2 + 2 * len(HARMONICS)
     x, same_residue = features(torch.tensor([[4.0, 3.0], [4.0, 19.0]]))
     assert x[:2].tolist() == [0.5, 3 / 16]

@@ -123,7 +123,7 @@ def test_sb3_shares_the_networks_weights(small, make):
     scene = make(small)
     phase = start("sb3", small, scene)
     assert phase.model.policy.network is scene.network
-    assert list(phase.model.policy.parameters())[0] is next(scene.network.parameters())
+    assert next(iter(phase.model.policy.parameters())) is next(scene.network.parameters())
 
 
 def test_a_killed_environment_runner_comes_back_with_the_learners_weights(shared_ray, small, make):

@@ -83,6 +83,11 @@ def test_variants_and_values_reach_the_dataclass():
     assert "trainer.lr" in config.sweep.space
 
 
+def test_a_space_on_the_command_line_replaces_the_default():
+    config = compose_config("train", ["env=vmr", "sweep=tune", "sweep.space={trainer.lr:[1e-4,1e-3]}"])
+    assert config.sweep.space == {"trainer.lr": [1e-4, 1e-3]}
+
+
 def test_yaml_and_dataclass_agree_on_the_defaults():
     config = compose_config("train", ["env=vmr"])
     assert config.env == type(config.env)()

@@ -98,12 +98,10 @@ def observe_step(lane: int, c: Clusters, s: State) -> None:
     source, target = s.touched[lane, 0], s.touched[lane, 1]
     if source >= 0:
         observe_edge(lane, c, s, s.moved[lane])
-        observe_pm(lane, c, s, source)
-        if target != source:
-            observe_pm(lane, c, s, target)
-        observe_hosted(lane, c, s, source)
-        if target != source:
-            observe_hosted(lane, c, s, target)
+        for j in range(1 if target == source else 2):
+            pm = target if j else source
+            observe_pm(lane, c, s, pm)
+            observe_hosted(lane, c, s, pm)
     elif s.chosen[lane] >= 0:
         observe_targets(lane, c, s)
     observe_context(lane, c, s)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from rlsched.core.lanes import helper, lanes
@@ -29,10 +30,15 @@ from rlsched.envs.vmr.simulator import (
 )
 from rlsched.envs.vmr.state import Clusters, State
 
-WEIGHT = 0.9
+function = register_jitable(error_model="numpy", _nrt=False)
+"""Like ``helper``, but called and not inlined: for scalar code used in many places, so that it compiles quickly."""
+
+WEIGHT = 0.5
 """Share of a slot that a full fragment is worth; 0.5 to 0.9 serve alike."""
 NUM_INSERTIONS = 8
 """Best insertions kept per class; a VM that may use none of them looks at every node."""
+STRIDE = 23
+"""PMs between one looked at and the next."""
 NO_GAIN = 1e-6
 """Score of STOP: a move must gain more than rounding does."""
 
@@ -41,6 +47,7 @@ class Worth(NamedTuple):
     """How placements are valued, and what the lanes write on their way."""
 
     weight: Array  # (1,) float64
+    scale: Array  # (I, T) float64, slots of ``grain`` cores that a unit of a term is worth
     by_free: Array  # (F,) float64, slots of a NUMA node by free cores; empty unless all terms are ``cores``
     gain: Array  # (B, C, NUM_INSERTIONS) float64, best insertions of a class, descending
     node: Array  # (B, C, NUM_INSERTIONS) int32, where; -1 = none
@@ -50,7 +57,7 @@ class Worth(NamedTuple):
 # --- worth ---------------------------------------------------------------------------------------------------
 
 
-@helper
+@function
 def slots(amount: int, size: int, weight: float) -> float:
     """Return whole slots plus the begun one's worth."""
     whole = amount // size
@@ -58,40 +65,53 @@ def slots(amount: int, size: int, weight: float) -> float:
     return whole + weight * begun * begun
 
 
-@helper
-def pm_worth(
-    lane: int, c: Clusters, s: State, weight: float, pm: int, f0: int, f1: int, m0: int, m1: int, vms: int
+@function
+def units(
+    kind: int, size: int, weight: float, cores: int, f0: int, f1: int, m0: int, m1: int, vms: int
 ) -> float:
-    """Return a PM's worth, in slots of ``grain`` cores, if this were free on it."""
-    i, total = s.instance[lane], 0.0
-    for t in range(c.term_kind.shape[0]):
-        kind, size = c.term_kind[t], c.term_size[t]
-        if c.term_total[i, t] <= 0:
-            continue
-        if kind == CORES:
-            count = slots(f0, size, weight) + slots(f1, size, weight)
-        elif kind == CORES_DOUBLE:
-            half = size // 2
-            whole = min(f0 // half, f1 // half)
-            begun = min(half, f0 - whole * half) + min(half, f1 - whole * half)
-            count = whole + weight * (begun / size) ** 2
-        elif kind == EMPTY:
-            share = (f0 + f1) / (c.node_cores[i, 2 * pm] + c.node_cores[i, 2 * pm + 1])
-            count = 1.0 if vms == 0 else weight * share * share
-        else:
-            count = slots(m0, size, weight) + slots(m1, size, weight)
-        scale = c.term_weight[t] * max(1, size) / c.term_total[i, t]
-        total += scale * count
-    return total * c.free_total[i] / c.grain[0]
+    """Return how many units of a term a PM of ``cores`` cores counts, if this were free on it."""
+    if kind == CORES:
+        return slots(f0, size, weight) + slots(f1, size, weight)
+    if kind == CORES_DOUBLE:
+        half = size // 2
+        whole = min(f0 // half, f1 // half)
+        begun = (min(half, f0 - whole * half) + min(half, f1 - whole * half)) / size
+        return whole + weight * begun * begun
+    if kind == EMPTY:
+        share = (f0 + f1) / cores
+        return 1.0 if vms == 0 else weight * share * share
+    return slots(m0, size, weight) + slots(m1, size, weight)
+
+
+@function
+def worth_change(
+    kind: Array, size: Array, scale: Array, weight: float, cores: int,
+    f0: int, f1: int, m0: int, m1: int, vms: int, d0: int, d1: int, e0: int, e1: int, more: int,
+) -> float:  # fmt: skip
+    """Return what a PM's worth gains if ``d`` cores and ``e`` MB less were free on its nodes."""
+    total = 0.0
+    for t in range(kind.shape[0]):
+        before = units(kind[t], size[t], weight, cores, f0, f1, m0, m1, vms)
+        after = units(kind[t], size[t], weight, cores, f0 - d0, f1 - d1, m0 - e0, m1 - e1, vms + more)
+        total += scale[t] * (after - before)
+    return total
 
 
 @helper
-def present_worth(lane: int, c: Clusters, s: State, weight: float, pm: int) -> float:
-    """Return a PM's worth as it is."""
-    f, m = s.free[lane], s.free_mem_mb[lane]
-    return pm_worth(
-        lane, c, s, weight, pm, f[2 * pm], f[2 * pm + 1], m[2 * pm], m[2 * pm + 1], s.pm_vms[lane, pm]
-    )
+def change(
+    lane: int, c: Clusters, s: State, w: Worth, pm: int, d0: int, d1: int, e0: int, e1: int, more: int
+) -> float:
+    """Return what a PM's worth gains if its nodes took ``d`` cores, ``e`` MB and it ``more`` VMs."""
+    i, a = s.instance[lane], 2 * pm
+    f0, f1 = s.free[lane, a], s.free[lane, a + 1]
+    if w.by_free.shape[0] > 0:
+        return w.by_free[f0 - d0] - w.by_free[f0] + w.by_free[f1 - d1] - w.by_free[f1]
+    cores = c.node_cores[i, a] + c.node_cores[i, a + 1]
+    m0, m1 = s.free_mem_mb[lane, a], s.free_mem_mb[lane, a + 1]
+    return worth_change(
+        c.term_kind, c.term_size, w.scale[i], w.weight[0], cores,
+        f0, f1, m0, m1, s.pm_vms[lane, pm], d0, d1, e0, e1, more,
+    )  # fmt: skip
 
 
 @helper
@@ -99,39 +119,9 @@ def gain(
     lane: int, c: Clusters, s: State, w: Worth, pm: int, numa: int, cores: int, mem: int
 ) -> float:
     """Return what a PM's worth gains if its node(s) took ``cores`` and ``mem`` MB more."""
-    f0, f1 = s.free[lane, 2 * pm], s.free[lane, 2 * pm + 1]
-    if w.by_free.shape[0] > 0:
-        out = 0.0
-        if numa != 1:
-            out += w.by_free[f0 - cores] - w.by_free[f0]
-        if numa != 0:
-            out += w.by_free[f1 - cores] - w.by_free[f1]
-        return out
-    m0, m1 = s.free_mem_mb[lane, 2 * pm], s.free_mem_mb[lane, 2 * pm + 1]
     on0, on1 = int(numa != 1), int(numa != 0)
-    after = pm_worth(
-        lane, c, s, w.weight[0], pm, f0 - cores * on0, f1 - cores * on1, m0 - mem * on0, m1 - mem * on1,
-        s.pm_vms[lane, pm] + (1 if cores > 0 else -1),
-    )  # fmt: skip
-    return after - present_worth(lane, c, s, w.weight[0], pm)
-
-
-@helper
-def flip_gain(lane: int, c: Clusters, s: State, w: Worth, v: int) -> float:
-    """Return the gain of moving a single-NUMA VM to the other node of its PM."""
-    i, pm, numa = s.instance[lane], s.vm_pm[lane, v], s.vm_numa[lane, v]
-    k = c.vm_class[i, v]
-    cores, mem = c.class_cores[i, k], c.class_mem_mb[i, k]
-    if w.by_free.shape[0] > 0:
-        return gain(lane, c, s, w, pm, numa, -cores, 0) + gain(lane, c, s, w, pm, 1 - numa, cores, 0)
-    sign = 1 - 2 * numa
-    after = pm_worth(
-        lane, c, s, w.weight[0], pm,
-        s.free[lane, 2 * pm] + sign * cores, s.free[lane, 2 * pm + 1] - sign * cores,
-        s.free_mem_mb[lane, 2 * pm] + sign * mem, s.free_mem_mb[lane, 2 * pm + 1] - sign * mem,
-        s.pm_vms[lane, pm],
-    )  # fmt: skip
-    return after - present_worth(lane, c, s, w.weight[0], pm)
+    more = 1 if cores > 0 else -1
+    return change(lane, c, s, w, pm, cores * on0, cores * on1, mem * on0, mem * on1, more)
 
 
 @helper
@@ -145,13 +135,16 @@ def removal_gain(lane: int, c: Clusters, s: State, w: Worth, v: int) -> float:
 @helper
 def pair_gain(lane: int, c: Clusters, s: State, w: Worth, v: int, node: int) -> float:
     """Return the gain of moving a VM to a node."""
-    i, pm, numa = s.instance[lane], node // 2, s.vm_numa[lane, v]
-    if pm == s.vm_pm[lane, v]:
-        return flip_gain(lane, c, s, w, v)
+    i, home, numa = s.instance[lane], s.vm_pm[lane, v], s.vm_numa[lane, v]
     k = c.vm_class[i, v]
+    cores, mem = c.class_cores[i, k], c.class_mem_mb[i, k]
+    if node // 2 == home:
+        sign = 1 - 2 * (node % 2)
+        d, e = sign * cores, sign * mem
+        return change(lane, c, s, w, home, d, -d, e, -e, 0)
     where = 2 if numa == 2 else node % 2
-    arrival = gain(lane, c, s, w, pm, where, c.class_cores[i, k], c.class_mem_mb[i, k])
-    return removal_gain(lane, c, s, w, v) + arrival
+    leaving = gain(lane, c, s, w, home, numa, -cores, -mem)
+    return leaving + gain(lane, c, s, w, node // 2, where, cores, mem)
 
 
 # --- the best moves ------------------------------------------------------------------------------------------
@@ -167,44 +160,51 @@ def best_insertions(lane: int, c: Clusters, s: State, w: Worth, k: int) -> None:
         w.gain[lane, k, j], w.node[lane, k, j] = -np.inf, -1
     if c.class_begin[i, k] == c.class_begin[i, k + 1] and c.constrained[i, 0] < 0:
         return
-    for node in range(0, 2 * c.num_pms[i], 2 if double else 1):
-        if s.free[lane, node] < cores or s.free_mem_mb[lane, node] < mem:
-            continue
-        if double and (s.free[lane, node + 1] < cores or s.free_mem_mb[lane, node + 1] < mem):
-            continue
-        if not c.pm_active[i, node // 2]:
-            continue
-        g = gain(lane, c, s, w, node // 2, 2 if double else node % 2, cores, mem)
-        if g <= w.gain[lane, k, last]:
-            continue
-        j = last
-        while j > 0 and w.gain[lane, k, j - 1] < g:
-            w.gain[lane, k, j], w.node[lane, k, j] = w.gain[lane, k, j - 1], w.node[lane, k, j - 1]
-            j -= 1
-        w.gain[lane, k, j], w.node[lane, k, j] = g, node
+    # In strides, so that equals are not all in one rack, which anti-affinity may bar.
+    for first in range(STRIDE):
+        for pm in range(first, c.num_pms[i], STRIDE):
+            if not c.pm_active[i, pm]:
+                continue
+            for node in range(2 * pm, 2 * pm + (1 if double else 2)):
+                if s.free[lane, node] < cores or s.free_mem_mb[lane, node] < mem:
+                    continue
+                if double and (s.free[lane, node + 1] < cores or s.free_mem_mb[lane, node + 1] < mem):
+                    continue
+                g = gain(lane, c, s, w, pm, 2 if double else node % 2, cores, mem)
+                if g > w.gain[lane, k, last]:
+                    insert(lane, w, k, node, g)
+
+
+@helper
+def insert(lane: int, w: Worth, k: int, node: int, g: float) -> None:
+    """Put an insertion among the best of its class."""
+    j = w.gain.shape[2] - 1
+    while j > 0 and w.gain[lane, k, j - 1] < g:
+        w.gain[lane, k, j], w.node[lane, k, j] = w.gain[lane, k, j - 1], w.node[lane, k, j - 1]
+        j -= 1
+    w.gain[lane, k, j], w.node[lane, k, j] = g, node
 
 
 @helper
 def best_gain(lane: int, c: Clusters, s: State, w: Worth, v: int) -> float:
     """Return the gain of a VM's best move; -inf if it has none. Its class's insertions must be known."""
     i, k, home = s.instance[lane], c.vm_class[s.instance[lane], v], s.vm_pm[lane, v]
+    sibling = 2 * home + 1 - s.vm_numa[lane, v] if s.vm_numa[lane, v] < 2 else -1
     best, found = -np.inf, False
-    free_to_go = c.num_conflicts[i, v] == 0
     for j in range(w.gain.shape[2]):
         node = w.node[lane, k, j]
         if node < 0:
             found = True
             break
-        if node // 2 != home and (free_to_go or not is_blocked(lane, c, s, v, node // 2)):
+        if node // 2 == home:
+            continue
+        if c.num_conflicts[i, v] == 0 or not is_blocked(lane, c, s, v, node // 2):
             best = removal_gain(lane, c, s, w, v) + w.gain[lane, k, j]
             found = True
             break
-    if not found:
-        for node in range(2 * c.num_pms[i]):
-            if is_target(lane, c, s, v, node):
-                best = max(best, pair_gain(lane, c, s, w, v, node))
-    if s.vm_numa[lane, v] < 2 and is_target(lane, c, s, v, 2 * home + 1 - s.vm_numa[lane, v]):
-        best = max(best, flip_gain(lane, c, s, w, v))
+    for node in range(2 * c.num_pms[i]) if not found else range(sibling, sibling + 1):
+        if node >= 0 and is_target(lane, c, s, v, node):
+            best = max(best, pair_gain(lane, c, s, w, v, node))
     return best
 
 
@@ -240,7 +240,13 @@ def total_worth(lane: int, c: Clusters, s: State, w: Worth, value: Array) -> Non
         if w.by_free.shape[0] > 0:
             total += w.by_free[s.free[lane, 2 * pm]] + w.by_free[s.free[lane, 2 * pm + 1]]
         else:
-            total += present_worth(lane, c, s, w.weight[0], pm)
+            f, m, a = s.free[lane], s.free_mem_mb[lane], 2 * pm
+            cores = c.node_cores[i, a] + c.node_cores[i, a + 1]
+            for t in range(c.term_kind.shape[0]):
+                total += w.scale[i, t] * units(
+                    c.term_kind[t], c.term_size[t], w.weight[0], cores,
+                    f[a], f[a + 1], m[a], m[a + 1], s.pm_vms[lane, pm],
+                )  # fmt: skip
     value[lane] = total
 
 
@@ -307,8 +313,8 @@ def keep_moves_of(
         keep(lane, gains, choices, v, node, g)
     if s.vm_numa[lane, v] < 2:
         sibling = 2 * home + 1 - s.vm_numa[lane, v]
-        g = flip_gain(lane, c, s, w, v) if is_target(lane, c, s, v, sibling) else -np.inf
-        if g > gains[lane, last]:
+        g = pair_gain(lane, c, s, w, v, sibling)
+        if g > gains[lane, last] and is_target(lane, c, s, v, sibling):
             keep(lane, gains, choices, v, sibling, g)
 
 
@@ -326,18 +332,19 @@ def best_moves(
         w.seen[lane, node] = -1
     for k in range(c.num_classes[i]):
         best_insertions(lane, c, s, w, k)
-        for row in range(c.class_begin[i, k], c.class_begin[i, k + 1]):
-            v = c.class_vms[i, row]
-            here = 2 * s.vm_pm[lane, v] + s.vm_numa[lane, v] % 2
-            if s.vm_legal[lane, v] and w.seen[lane, here] != k:
-                w.seen[lane, here] = k
-                keep_moves_of(lane, c, s, w, v, gains, choices)
-    for row in range(c.constrained.shape[1]):
-        v = c.constrained[i, row]
+    num_free = c.class_begin[i, c.num_classes[i]]
+    for row in range(num_free + c.constrained.shape[1]):
+        v = c.class_vms[i, row] if row < num_free else c.constrained[i, row - num_free]
         if v < 0:
             break
-        if s.vm_legal[lane, v]:
-            keep_moves_of(lane, c, s, w, v, gains, choices)
+        if not s.vm_legal[lane, v]:
+            continue
+        if row < num_free:
+            k, here = c.vm_class[i, v], 2 * s.vm_pm[lane, v] + s.vm_numa[lane, v] % 2
+            if w.seen[lane, here] == k:
+                continue
+            w.seen[lane, here] = k
+        keep_moves_of(lane, c, s, w, v, gains, choices)
     shape = 0
     for pm in range(c.num_pms[i]):
         shape += shape_token(s.free[lane, 2 * pm], s.free[lane, 2 * pm + 1])
@@ -387,14 +394,18 @@ def worth_tables(sim: VMRSimulator, weight: float) -> Worth:
     """Return what the lane functions above need of a simulator and a weight."""
     c, B = sim.clusters, sim.num_envs
     C, N = c.class_cores.shape[1], c.node_cores.shape[1]
+    totals = np.where(c.term_total > 0, c.term_total, np.inf)
+    unit = c.term_weight * np.maximum(c.term_size, 1) / c.grain[0]
+    scale = unit * c.free_total[:, None] / totals
     by_free = np.zeros(0)
     if (c.term_kind == CORES).all():
         by_free = np.zeros(int(c.node_cores.max()) + 1)
-        for size, share in zip(c.term_size.tolist(), c.term_weight.tolist(), strict=True):
+        for size, share in zip(c.term_size.tolist(), unit.tolist(), strict=True):
             whole, rest = np.divmod(np.arange(len(by_free)), size)
-            by_free += share * size / c.grain[0] * (whole + weight * (rest / size) ** 2)
+            by_free += share * (whole + weight * (rest / size) ** 2)
     return Worth(
         weight=np.array([weight]),
+        scale=scale,
         by_free=by_free,
         gain=np.empty((B, C, NUM_INSERTIONS)),
         node=np.empty((B, C, NUM_INSERTIONS), np.int32),

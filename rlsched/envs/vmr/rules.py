@@ -93,23 +93,21 @@ class HA(Policy):
 def choose_ha(lane: int, c: Clusters, s: State, w: Worth, choice: Array) -> None:
     """Choose as :class:`HA` does."""
     i, V, N = s.instance[lane], s.vm_pm.shape[1], s.free.shape[1]
-    v = s.chosen[lane]
+    v, most = s.chosen[lane], -np.inf
+    if v < 0:
+        for u in range(c.num_vms[i]):
+            cores = c.class_cores[i, c.vm_class[i, u]] * (2 if s.vm_numa[lane, u] == 2 else 1)
+            if s.action_mask[lane, u] and cores <= HA_CORES:
+                fewer = removal_gain(lane, c, s, w, u) - cores / c.grain[0]
+                if fewer > most:
+                    most, v = fewer, u
     choice[lane] = V + N
     if v >= 0:
-        choice[lane] = V + best_other_node(lane, c, s, w, v)
-        return
-    best = -np.inf
-    for u in range(c.num_vms[i]):
-        cores = c.class_cores[i, c.vm_class[i, u]] * (2 if s.vm_numa[lane, u] == 2 else 1)
-        if not s.action_mask[lane, u] or cores > HA_CORES:
-            continue
-        fewer = removal_gain(lane, c, s, w, u) - cores / c.grain[0]
-        if fewer > best:
-            best, choice[lane] = fewer, u
-    if choice[lane] < V:
-        node = best_other_node(lane, c, s, w, choice[lane])
-        if node < 0 or pair_gain(lane, c, s, w, choice[lane], node) <= NO_GAIN:
-            choice[lane] = V + N
+        node = best_other_node(lane, c, s, w, v)
+        if s.chosen[lane] >= 0:
+            choice[lane] = V + node
+        elif node >= 0 and pair_gain(lane, c, s, w, v, node) > NO_GAIN:
+            choice[lane] = v
 
 
 @helper
@@ -201,16 +199,16 @@ def repack(
     while left > 0:
         num, total = 0, 0.0
         while num < min(out.shape[1], left):
-            v, best = -1, -np.inf
+            v, best, leaving = -1, -np.inf, 0.0
             for u in range(c.num_vms[i]):
                 if c.vm_movable[i, u] and not is_out[lane, u]:
                     cores = c.class_cores[i, c.vm_class[i, u]] * (2 if s.vm_numa[lane, u] == 2 else 1)
-                    fewer = removal_gain(lane, c, s, w, u) - cores / c.grain[0]
-                    if fewer > best:
-                        best, v = fewer, u
+                    g = removal_gain(lane, c, s, w, u)
+                    if g - cores / c.grain[0] > best:
+                        best, v, leaving = g - cores / c.grain[0], u, g
             if v < 0:
                 break
-            total += removal_gain(lane, c, s, w, v)
+            total += leaving
             out[lane, num, 0], out[lane, num, 1] = v, s.vm_pm[lane, v]
             out[lane, num, 2] = s.vm_numa[lane, v]
             is_out[lane, v] = True
