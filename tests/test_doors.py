@@ -50,8 +50,16 @@ def test_help_answers_at_once(door):
         ("train", ["env=vmr", "trainer.lr=fast"], "rlsched: trainer.lr=fast: must be a number."),
         ("evaluate", ["env=vmr", "env.objectiv=fr16"], "Did you mean 'env.objective'?"),
         ("evaluate", ["env=vmr", "policies=[haa]"], "rlsched: Unknown policy 'haa'."),
-        ("export", ["checkpoint=nowhere", "ot=x"], "rlsched: Unknown key 'ot'. Did you mean 'out'?"),
-        ("dispatch", ["env=vmr", "input=none.json"], "rlsched: input 'none.json': there is no such"),
+        (
+            "export",
+            ["checkpoint=nowhere", "ot=x"],
+            "rlsched: Unknown key 'ot'. Did you mean 'out'?",
+        ),
+        (
+            "dispatch",
+            ["env=vmr", "input=none.json"],
+            "rlsched: input 'none.json': there is no such",
+        ),
         ("experiment", ["none.yaml"], "rlsched: 'none.yaml': there is no such file"),
     ],
 )
@@ -86,9 +94,16 @@ def test_evaluate_prints_the_table_and_writes_its_files(tmp_path):
     data = json.loads((tmp_path / "results.json").read_text())
     assert (data["env"], data["metric"], data["lower_is_better"]) == ("vmr", "fragment_rate", True)
     assert len(data["instances"]) == 3
-    assert {"policy", "mean", "ci95", "gap_pct", "bound_mean", "paired_p", "decision_ms", "seconds"} <= set(
-        data["rows"][0]
-    )
+    assert {
+        "policy",
+        "mean",
+        "ci95",
+        "gap_pct",
+        "bound_mean",
+        "paired_p",
+        "decision_ms",
+        "seconds",
+    } <= set(data["rows"][0])
     assert len((tmp_path / "results.csv").read_text().splitlines()) == 1 + 3
     assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
 
@@ -108,7 +123,12 @@ def test_bench_prints_one_json_line_per_batch_size():
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["num_envs"] for line in lines] == [1, 64]
     for line in lines:
-        assert {"env": "vmr", "threads": 1, "device": "cpu", "unit": "migration"}.items() <= line.items()
+        assert {
+            "env": "vmr",
+            "threads": 1,
+            "device": "cpu",
+            "unit": "migration",
+        }.items() <= line.items()
         assert line["sim_steps_per_s"] > 0
         assert line["sim_obs_steps_per_s"] > 0
         assert line["sim_policy_steps_per_s"] is None
@@ -131,7 +151,9 @@ def test_dispatch_makes_a_plan_without_torch_or_ray(tmp_path):
     from rlsched.envs.vmr.instances import write_clusters
 
     vmr = problem("vmr")
-    write_clusters(tmp_path / "cluster.json.gz", vmr.generate_instances(vmr.config(num_pms=8), 1, 0))
+    write_clusters(
+        tmp_path / "cluster.json.gz", vmr.generate_instances(vmr.config(num_pms=8), 1, 0)
+    )
     done = subprocess.run(
         [sys.executable, "-c", NO_TORCH, "env=vmr", f"input={tmp_path}/cluster.json.gz", "limit=4",
          "policy=random", f"out={tmp_path}/plan.json"],

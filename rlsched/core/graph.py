@@ -48,7 +48,7 @@ class Feature:
     name: str
     unit: str
     scale: float
-    doc: str
+    doc: str = ""
     period: float = 0.0
 
 
@@ -130,8 +130,16 @@ class GraphSpec:
         return gym.spaces.Dict(spaces)
 
     def to_json(self) -> str:
-        """Return the whole declaration as JSON; equal text means equal graphs."""
-        return json.dumps(asdict(self), sort_keys=True)
+        """Return the declaration as JSON, without its texts; equal text means equal graphs."""
+
+        def plain(item: dict[str, Any]) -> dict[str, Any]:
+            return {key: value for key, value in item.items() if key != "doc"}
+
+        raw = asdict(self)
+        raw["context"] = [plain(f) for f in raw["context"]]
+        for node in raw["nodes"]:
+            node["features"] = [plain(f) for f in node["features"]]
+        return json.dumps(raw, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> GraphSpec:

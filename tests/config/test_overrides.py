@@ -84,7 +84,9 @@ def test_variants_and_values_reach_the_dataclass():
 
 
 def test_a_space_on_the_command_line_replaces_the_default():
-    config = compose_config("train", ["env=vmr", "sweep=tune", "sweep.space={trainer.lr:[1e-4,1e-3]}"])
+    config = compose_config(
+        "train", ["env=vmr", "sweep=tune", "sweep.space={trainer.lr:[1e-4,1e-3]}"]
+    )
     assert config.sweep.space == {"trainer.lr": [1e-4, 1e-3]}
 
 
@@ -97,7 +99,8 @@ def test_yaml_and_dataclass_agree_on_the_defaults():
 
 def test_lists_of_policies_keep_paths_and_searches():
     config = compose_config(
-        "evaluate", ["env=vmr", "policies=[random,potential:beam_32,checkpoints/vmr/default:best_of_16]"]
+        "evaluate",
+        ["env=vmr", "policies=[random,potential:beam_32,checkpoints/vmr/default:best_of_16]"],
     )
     assert config.policies == ["random", "potential:beam_32", "checkpoints/vmr/default:best_of_16"]
 
@@ -108,7 +111,10 @@ def test_every_environment_has_a_variant_of_its_name():
 
 @pytest.mark.parametrize("door", DOORS)
 def test_every_key_is_documented_in_help(door):
-    schemas = [DOORS[door], *filter(dataclasses.is_dataclass, groups.field_types(DOORS[door]).values())]
+    schemas = [
+        DOORS[door],
+        *filter(dataclasses.is_dataclass, groups.field_types(DOORS[door]).values()),
+    ]
     text = help_text(door, DOORS[door], ["env=vmr"])
     for schema in schemas:
         docs = field_docs(schema)

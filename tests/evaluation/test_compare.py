@@ -85,7 +85,9 @@ def test_the_report_loads_nothing_from_elsewhere(vmr, env, tmp_path):
     run(vmr, env, tmp_path)
     page = (tmp_path / "report.html").read_text()
     namespaces = re.findall(r'xmlns(?::\w+)?="https?://[^"]*"', page)
-    loaded = re.findall(r'(?:src|href|srcset|action)\s*=\s*"(?!data:|#)[^"]*"|url\((?!#)|@import', page)
+    loaded = re.findall(
+        r'(?:src|href|srcset|action)\s*=\s*"(?!data:|#)[^"]*"|url\((?!#)|@import', page
+    )
     assert loaded == []
     assert page.count("://") == len(namespaces)
     assert page.count("<svg") == 3
@@ -121,12 +123,17 @@ def test_a_time_limit_reaches_policies_that_have_one(vmr, env, first_legal):
     class Solver(first_legal):
         time_limit_s = 60.0
 
-    solver = resolve_policy("s", replace(vmr, rules={"s": lambda config: Solver()}), env, time_limit_s=2)
+    solver = resolve_policy(
+        "s", replace(vmr, rules={"s": lambda config: Solver()}), env, time_limit_s=2
+    )
     assert (solver.time_limit_s, solver.name) == (2, "s")
 
 
 def test_names_split_at_the_last_colon():
-    assert split_name("checkpoints/vmr/default:best_of_16") == ("checkpoints/vmr/default", "best_of_16")
+    assert split_name("checkpoints/vmr/default:best_of_16") == (
+        "checkpoints/vmr/default",
+        "best_of_16",
+    )
     assert split_name("ha") == ("ha", "")
 
 

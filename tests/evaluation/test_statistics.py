@@ -7,7 +7,8 @@ from rlsched.evaluation.statistics import mean_ci, t_quantile, wilcoxon_p
 
 
 @pytest.mark.parametrize(
-    ("freedom", "quantile"), [(1, 12.7062), (2, 4.30265), (5, 2.57058), (19, 2.09302), (199, 1.97196)]
+    ("freedom", "quantile"),
+    [(1, 12.7062), (2, 4.30265), (5, 2.57058), (19, 2.09302), (199, 1.97196)],
 )
 def test_t_quantiles_are_those_of_the_table(freedom, quantile):
     assert t_quantile(0.975, freedom) == pytest.approx(quantile, rel=1e-5)

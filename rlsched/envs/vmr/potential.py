@@ -22,12 +22,9 @@ from rlsched.core.lanes import helper, lanes
 from rlsched.core.policy import Expansion, Guide
 from rlsched.core.rng import mix32
 from rlsched.core.simulator import Array
+from rlsched.envs.vmr.legality import is_blocked, is_target
 from rlsched.envs.vmr.objectives import CORES, CORES_DOUBLE, EMPTY
-from rlsched.envs.vmr.simulator import (
-    VMRSimulator,
-    is_blocked,
-    is_target,
-)
+from rlsched.envs.vmr.simulator import VMRSimulator
 from rlsched.envs.vmr.state import Clusters, State
 
 function = register_jitable(error_model="numpy", _nrt=False)

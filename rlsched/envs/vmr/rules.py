@@ -25,7 +25,9 @@ from rlsched.envs.vmr import exact
 from rlsched.envs.vmr.cluster import AntiAffinitySet, Cluster, Migration
 from rlsched.envs.vmr.exact_model import Replay
 from rlsched.envs.vmr.exact_order import order_moves
+from rlsched.envs.vmr.legality import is_blocked
 from rlsched.envs.vmr.objectives import Objective, parse_objective
+from rlsched.envs.vmr.placement import lift, place
 from rlsched.envs.vmr.potential import (
     NO_GAIN,
     Potential,
@@ -35,13 +37,7 @@ from rlsched.envs.vmr.potential import (
     removal_gain,
     worth_tables,
 )
-from rlsched.envs.vmr.simulator import (
-    VMRSimulator,
-    is_blocked,
-    lift,
-    place,
-    random_choice,
-)
+from rlsched.envs.vmr.simulator import VMRSimulator, random_choice
 from rlsched.envs.vmr.state import Clusters, State
 
 HA_CORES = 16

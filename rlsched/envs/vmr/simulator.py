@@ -23,11 +23,13 @@ from numpy.typing import NDArray
 from rlsched.core.errors import ConfigError, InstanceError
 from rlsched.core.lanes import Lanes, helper, lanes
 from rlsched.core.reward import RewardSpec, progress_reward
-from rlsched.core.rng import bits, mix32, randint
+from rlsched.core.rng import bits, randint
 from rlsched.core.simulator import Array, Simulator, host
 from rlsched.envs.vmr.cluster import Cluster, Migration
+from rlsched.envs.vmr.legality import mask_choices, refresh_legal
 from rlsched.envs.vmr.objectives import parse_objective, usable
 from rlsched.envs.vmr.observation import GRAPH, forget_targets, observe_all, observe_step
+from rlsched.envs.vmr.placement import fingerprint, fingerprint_after, lift, place
 from rlsched.envs.vmr.state import Clusters, State, allocate, num_vm_edges, pack
 
 REWARDS = {
@@ -38,7 +40,6 @@ REWARDS = {
     ),
     "vm2rl": RewardSpec(progress="fragment cores removed / 128", running_max=False),
 }
-HASH_BITS = (1 << 60) - 1
 
 
 # --- the problem, one lane ------------------------------------------------------------------------
@@ -136,68 +137,6 @@ def is_over(lane: int, c: Clusters, s: State) -> bool:
 
 
 @helper
-def lift(lane: int, c: Clusters, s: State, v: int) -> None:
-    """Take a VM off its nodes."""
-    before, after = s.vm_previous[lane, v], s.vm_next[lane, v]
-    if before >= 0:
-        s.vm_next[lane, before] = after
-    else:
-        s.pm_first[lane, s.vm_pm[lane, v]] = after
-    if after >= 0:
-        s.vm_previous[lane, after] = before
-    _occupy(lane, c, s, v, -1)
-
-
-@helper
-def place(lane: int, c: Clusters, s: State, v: int, pm: int, numa: int) -> None:
-    """Put a VM on a PM's node 0 or 1, or on both."""
-    s.vm_pm[lane, v], s.vm_numa[lane, v] = pm, numa
-    after = s.pm_first[lane, pm]
-    s.pm_first[lane, pm], s.vm_next[lane, v], s.vm_previous[lane, v] = v, after, -1
-    if after >= 0:
-        s.vm_previous[lane, after] = v
-    _occupy(lane, c, s, v, 1)
-
-
-@helper
-def _occupy(lane: int, c: Clusters, s: State, v: int, sign: int) -> None:
-    i, pm, numa = s.instance[lane], s.vm_pm[lane, v], s.vm_numa[lane, v]
-    k = c.vm_class[i, v]
-    for node in range(2 * pm, 2 * pm + 2):
-        if numa == 2 or node == 2 * pm + numa:
-            s.free[lane, node] -= sign * c.class_cores[i, k]
-            s.free_mem_mb[lane, node] -= sign * c.class_mem_mb[i, k]
-    s.pm_vms[lane, pm] += sign
-    s.hash[lane] = (s.hash[lane] + sign * token(key_of(lane, c, s, v))) & HASH_BITS
-
-
-@helper
-def key_of(lane: int, c: Clusters, s: State, v: int) -> int:
-    """Return 32 bits of a VM and its place; interchangeable VMs on one node are equal."""
-    return key_at(lane, c, s, v, s.vm_pm[lane, v], s.vm_numa[lane, v])
-
-
-@helper
-def key_at(lane: int, c: Clusters, s: State, v: int, pm: int, numa: int) -> int:
-    """Return :func:`key_of` a VM as if it were on another node."""
-    i = s.instance[lane]
-    who = c.vm_class[i, v] if is_interchangeable(c, i, v) else c.class_cores.shape[1] + v
-    return mix32((int(who) << 16) ^ (3 * pm + numa))
-
-
-@helper
-def token(key: int) -> int:
-    """Return what a VM at its place adds to the hash of the placement."""
-    return (key << 20) ^ mix32(key + 0x51ED270B)
-
-
-@helper
-def is_interchangeable(c: Clusters, i: int, v: int) -> bool:
-    """Return whether a VM is movable and in no anti-affinity set."""
-    return c.vm_movable[i, v] and c.vm_sets_begin[i, v] == c.vm_sets_begin[i, v + 1]
-
-
-@helper
 def count(lane: int, c: Clusters, s: State, pm: int, sign: int) -> None:
     """Add (or take away) one PM's part of the usable amounts and of the classes' feasible nodes."""
     i = s.instance[lane]
@@ -248,117 +187,6 @@ def reward_of(lane: int, c: Clusters, s: State, before: float, published: bool) 
     return progress_reward(1.0, -before / reach, -s.rate[lane] / reach, soft, 0.0)
 
 
-# --- what is legal --------------------------------------------------------------------------------
-
-
-@helper
-def refresh_legal(lane: int, c: Clusters, s: State) -> None:
-    """Set ``vm_legal``, touching only classes whose number of feasible nodes crossed 0, 1 or 2."""
-    i = s.instance[lane]
-    for k in range(c.num_classes[i]):
-        level = min(s.num_fit[lane, k], 2)
-        if level != s.fit_level[lane, k] or level == 1:
-            s.fit_level[lane, k] = level
-            for row in range(c.class_begin[i, k], c.class_begin[i, k + 1]):
-                v = c.class_vms[i, row]
-                s.vm_legal[lane, v] = s.num_fit[lane, k] - fits_own(lane, c, s, v) > 0
-    for row in range(c.constrained.shape[1]):
-        v = c.constrained[i, row]
-        if v < 0:
-            break
-        s.vm_legal[lane, v] = has_target(lane, c, s, v)
-
-
-@helper
-def fits_own(lane: int, c: Clusters, s: State, v: int) -> int:
-    """Return 1 if the VM would fit once more where it is: in ``num_fit``, but no target."""
-    i, pm, numa = s.instance[lane], s.vm_pm[lane, v], s.vm_numa[lane, v]
-    cores, mem = c.class_cores[i, c.vm_class[i, v]], c.class_mem_mb[i, c.vm_class[i, v]]
-    for node in range(2 * pm, 2 * pm + 2):
-        here = numa == 2 or node == 2 * pm + numa
-        if here and (s.free[lane, node] < cores or s.free_mem_mb[lane, node] < mem):
-            return 0
-    return 1
-
-
-@helper
-def has_target(lane: int, c: Clusters, s: State, v: int) -> bool:
-    """Return whether a VM of an anti-affinity set has a feasible target."""
-    i = s.instance[lane]
-    double = s.vm_numa[lane, v] == 2
-    room = s.num_fit[lane, c.vm_class[i, v]] - fits_own(lane, c, s, v)
-    if room <= 0:
-        return False
-    if room > c.num_conflicts[i, v] * (1 if double else 2):
-        return True  # more feasible nodes than its rivals can block
-    for node in range(0, 2 * c.num_pms[i], 2 if double else 1):
-        if is_target(lane, c, s, v, node):
-            return True
-    return False
-
-
-@helper
-def is_target(lane: int, c: Clusters, s: State, v: int, node: int) -> bool:
-    """Return whether a VM may move to a NUMA node; a double VM is sent to node 0 of a PM."""
-    i, pm, numa = s.instance[lane], node // 2, s.vm_numa[lane, v]
-    if not c.pm_active[i, pm]:
-        return False
-    cores, mem = c.class_cores[i, c.vm_class[i, v]], c.class_mem_mb[i, c.vm_class[i, v]]
-    if s.free[lane, node] < cores or s.free_mem_mb[lane, node] < mem:
-        return False
-    if numa == 2:
-        if node % 2 == 1 or pm == s.vm_pm[lane, v]:
-            return False
-        if s.free[lane, node + 1] < cores or s.free_mem_mb[lane, node + 1] < mem:
-            return False
-    elif node == 2 * s.vm_pm[lane, v] + numa:
-        return False
-    return not is_blocked(lane, c, s, v, pm)
-
-
-@helper
-def is_blocked(lane: int, c: Clusters, s: State, v: int, pm: int) -> bool:
-    """Return whether a PM (or its rack) hosts a VM that shares an anti-affinity set with ``v``."""
-    i = s.instance[lane]
-    for row in range(c.vm_sets_begin[i, v], c.vm_sets_begin[i, v + 1]):
-        group = c.vm_sets[i, row]
-        for member in range(c.set_begin[i, group], c.set_begin[i, group + 1]):
-            other = c.set_vms[i, member]
-            host = s.vm_pm[lane, other]
-            if other == v:
-                continue
-            if host == pm or (c.set_is_rack[i, group] and c.pm_rack[i, host] == c.pm_rack[i, pm]):
-                return True
-    return False
-
-
-@helper
-def mask_choices(lane: int, c: Clusters, s: State) -> None:
-    """Set the action mask: VMs and STOP, or the targets of the VM chosen."""
-    i, V, N = s.instance[lane], s.vm_pm.shape[1], s.free.shape[1]
-    v, mask = s.chosen[lane], s.action_mask
-    mask[lane, V + N] = v < 0
-    for node in range(V, V + N):
-        mask[lane, node] = False
-    if v < 0 and not s.terminated[lane]:
-        for u in range(V):
-            mask[lane, u] = s.vm_legal[lane, u]
-        return
-    for u in range(V):
-        mask[lane, u] = False
-    if v < 0:
-        return
-    if c.num_conflicts[i, v] > 0 or s.vm_numa[lane, v] == 2:
-        for node in range(2 * c.num_pms[i]):
-            mask[lane, V + node] = is_target(lane, c, s, v, node)
-        return
-    cores, mem = c.class_cores[i, c.vm_class[i, v]], c.class_mem_mb[i, c.vm_class[i, v]]
-    for node in range(2 * c.num_pms[i]):
-        fits = s.free[lane, node] >= cores and s.free_mem_mb[lane, node] >= mem
-        mask[lane, V + node] = fits and c.pm_active[i, node // 2]
-    mask[lane, V + 2 * s.vm_pm[lane, v] + s.vm_numa[lane, v]] = False
-
-
 @lanes
 def observe(lane: int, c: Clusters, s: State) -> None:
     """Write a lane's observation from its state alone."""
@@ -382,32 +210,6 @@ def random_choice(lane: int, s: State, seed: int, choice: Array) -> None:
                 choice[lane] = a
                 return
             left -= 1
-
-
-@lanes
-def fingerprint(lane: int, c: Clusters, s: State, out: Array) -> None:
-    """Hash what a lane's future depends on; twins and the order of past moves do not show."""
-    v = s.chosen[lane]
-    key = mix32(mix32(s.instance[lane]) + 2 * int(s.moves[lane]) + int(s.terminated[lane]))
-    if v >= 0:
-        key = mix32(key + key_of(lane, c, s, v))
-    out[lane] = (s.hash[lane] + (key << 20) + key) & HASH_BITS
-
-
-@lanes
-def fingerprint_after(lane: int, c: Clusters, s: State, choices: Array, out: Array) -> None:
-    """Hash the states that some choices of a lane would lead to; twins do not show."""
-    v, V = s.chosen[lane], s.vm_pm.shape[1]
-    for j in range(choices.shape[1]):
-        a = choices[lane, j]
-        if v < 0:
-            key = key_of(lane, c, s, a) if a < V else -1
-            out[lane, j] = (s.hash[lane] + (mix32(key + 1) << 20) + key) & HASH_BITS
-        else:
-            node = a - V
-            numa = 2 if s.vm_numa[lane, v] == 2 else node % 2
-            there = token(key_at(lane, c, s, v, node // 2, numa))
-            out[lane, j] = (s.hash[lane] - token(key_of(lane, c, s, v)) + there) & HASH_BITS
 
 
 # --- the batch ------------------------------------------------------------------------------------
