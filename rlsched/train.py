@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from rlsched.config.door import run_door
@@ -36,6 +37,7 @@ def train(config: TrainConfig) -> None:
             f"out={folder} holds a run; go on with resume={folder}, or name another out."
         )
     _require_extra(config)
+    _check(config)
     folder.mkdir(parents=True, exist_ok=True)
     save_config(config, folder)
     if config.sweep.name == "tune":
@@ -66,11 +68,13 @@ def finish(config: TrainConfig, folder: Path) -> None:
 
     from rlsched.agents import export
     from rlsched.core.registry import problem
+    from rlsched.evaluate import FILE_WIDTH
     from rlsched.evaluation.compare import PolicySpec, compare
     from rlsched.evaluation.report import finding
     from rlsched.evaluation.table import caption, markdown_table, rich_table
 
-    best, console = folder / "checkpoint/best", Console()
+    best = folder / "checkpoint/best"
+    console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH)
     found = problem(config.env.name)
     specs = [PolicySpec(name) for name in found.default_policies]
     specs += [
@@ -96,6 +100,20 @@ def finish(config: TrainConfig, folder: Path) -> None:
         f"{folder}: checkpoint/best, policy.onnx, summary.md, evaluation/report.html",
         soft_wrap=True,
     )
+
+
+def _check(config: TrainConfig) -> None:
+    """Refuse a wrong option of the environment or an unknown teacher before torch is imported."""
+    from rlsched.core.errors import UnknownName
+    from rlsched.core.registry import problem
+    from rlsched.evaluation.policies import split_name
+
+    found = problem(config.env.name)
+    cluster = found.generate_instances(config.env, 1, config.seed, "validation")
+    found.make(config.env, 1, instances=cluster, observe=False)
+    teachers = ["none", *found.teachers, *found.rules]
+    if split_name(config.trainer.warm_start)[0] not in teachers:
+        raise UnknownName("trainer.warm_start", config.trainer.warm_start, teachers)
 
 
 def _require_extra(config: TrainConfig) -> None:

@@ -14,7 +14,7 @@ from rlsched.core.errors import ConfigError
 
 DOORS = ("train", "evaluate", "export", "dispatch", "bench", "experiment")
 QUICK_S = 2.0
-"""CPU seconds; the promise is one second on an idle machine, and a busy one inflates even CPU time."""
+"""CPU seconds; the promise is one second on an idle machine, a busy one inflates even CPU time."""
 
 
 def run(door, *arguments, cwd=None):
@@ -231,6 +231,23 @@ def test_the_published_experiments_are_well_formed(path):
     _, sections = read_experiment(path)
     names = [row.row for s in sections for row in s.contestants]
     assert names
+
+
+@pytest.mark.parametrize(
+    ("override", "text"),
+    [
+        ("env.objective=fr", "allowed: fr<cores>"),
+        ("env.generator=medum", "Did you mean 'medium'?"),
+        ("env.reward=sparse", "allowed: simple, vm2rl"),
+        ("trainer.warm_start=potental", "Did you mean 'potential'?"),
+    ],
+)
+def test_train_refuses_wrong_options_before_torch_is_imported(tmp_path, override, text):
+    done, seconds = timed("train", "env=vmr", override, f"out={tmp_path}/run")
+    assert done.returncode == 2
+    assert text in done.stderr
+    assert seconds < 2 * QUICK_S
+    assert not (tmp_path / "run").exists()
 
 
 def test_train_refuses_a_folder_that_holds_a_run(tmp_path):

@@ -125,7 +125,7 @@ def _compare(network: GraphPolicy, exported: OnnxPolicy, sims: list[Simulator]) 
         while not sim.terminated.all():
             ours, theirs = reference.scores(sim), exported.scores(sim)
             legal = np.isfinite(ours)
-            worst = max(worst, float(np.abs(ours - theirs)[legal].max()))
+            worst = max(worst, float(np.abs(ours[legal] - theirs[legal]).max()))
             running = ~np.asarray(sim.terminated)
             choice = ours.argmax(axis=1).astype(np.int32)
             unequal += int(_really_differs(ours, theirs, running).sum())

@@ -65,7 +65,7 @@ class Sb3Phase(Phase):
         self.model.set_logger(configure(None, []))
 
     def iterate(self) -> dict[str, float]:
-        """Let SB3 play one rollout and learn from it; return the figures the reference loop logs."""
+        """Let SB3 play one rollout and learn from it; return the reference loop's figures."""
         num_steps = self.model.n_steps * self.model.n_envs
         unlogged: Any = None
         self.model.learn(num_steps, log_interval=unlogged, reset_num_timesteps=False)

@@ -36,6 +36,7 @@ from rlsched.core.registry import Problem, problem
 from rlsched.core.simulator import Simulator
 
 STATE_FORMAT = "rlsched-training/1"
+DEFAULT_TEACHER = "exact"
 
 
 def train(
@@ -150,6 +151,8 @@ class Run:
     def _has_teacher(self) -> bool:
         """Return whether a warm start imitates; one from a checkpoint has taken its weights already."""
         start = self.config.trainer.warm_start
+        if start == "auto":
+            return DEFAULT_TEACHER in self.problem.teachers
         return start != "none" and not Path(start).is_dir()
 
     def _start_network(self) -> GraphPolicy:
@@ -165,11 +168,12 @@ class Run:
 
     def _teacher(self) -> Teacher:
         name, env = self.config.trainer.warm_start, self.config.env
+        name = DEFAULT_TEACHER if name == "auto" else name
         if name in self.problem.teachers:
             return self.problem.teachers[name](env)
         if name in self.problem.rules:
             return PolicyTeacher(self.problem.rules[name](env))
-        known = [*self.problem.teachers, *self.problem.rules, "none"]
+        known = [*self.problem.teachers, *self.problem.rules, "auto", "none"]
         raise UnknownName("trainer.warm_start", name, known)
 
     # --- validation --------------------------------------------------------------------------------------

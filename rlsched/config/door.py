@@ -17,6 +17,10 @@ FLAGS = ("--help", "-h", "--multirun", "-m", "--cfg", "-c", "job", "--info", "--
 class _Refused(BaseException):
     """Carries an error of this package past Hydra, which would print a traceback."""
 
+    def __init__(self, error: RlschedError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
 
 def run_door(door: str, task: Callable[[Any], int | None], examples: str = "") -> NoReturn:
     """Check the command line, compose the config, call the task and exit.
@@ -73,7 +77,7 @@ def _run(door: str, task: Callable[[Any], int | None], examples: str) -> int | N
 def _run_hydra(
     door: str, task: Callable[[Any], int | None], overrides: list[str], sweeps: bool
 ) -> int:
-    """Hand over to Hydra for what it does better: sweeps with any launcher, and showing the config."""
+    """Hand over to Hydra what it does better: sweeps with any launcher, showing the config."""
     import hydra
 
     from rlsched.config.compose import DOORS, register, to_config
@@ -91,13 +95,12 @@ def _run_hydra(
                 config.out = _job_folder(config.out)
             codes.append(task(config) or OK)
         except RlschedError as error:
-            raise _Refused from error
+            raise _Refused(error) from error
 
     try:
         hydra.main("pkg://rlsched.config", door, version_base="1.3")(run)()
     except _Refused as refused:
-        assert isinstance(refused.__cause__, RlschedError)
-        raise refused.__cause__ from None
+        raise refused.error from None
     return max(codes, default=OK)
 
 

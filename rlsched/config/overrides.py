@@ -45,14 +45,19 @@ def check_overrides(schema: type, overrides: Sequence[str], sweeps: bool = False
 
 
 def hydra_form(schema: type, overrides: Sequence[str]) -> list[str]:
-    """Return checked overrides as Hydra wants them: ``++`` before a key that takes a free mapping."""
+    """Return overrides as Hydra wants them: ``++`` before a key that takes a free mapping."""
     return [f"++{o}" if _takes_mapping(schema, o.partition("=")[0]) else o for o in overrides]
 
 
-def _takes_mapping(schema: Any, key: str) -> bool:
+def _takes_mapping(schema: type, key: str) -> bool:
+    kind: Any = schema
     for part in key.split("."):
-        schema = groups.field_types(schema).get(part) if is_dataclass(schema) else None
-        if get_origin(schema) is dict:
+        kind = (
+            groups.field_types(kind).get(part)
+            if isinstance(kind, type) and is_dataclass(kind)
+            else None
+        )
+        if get_origin(kind) is dict:
             return True
     return False
 

@@ -15,15 +15,13 @@ from rlsched.core.errors import ConfigError, UnknownName
 
 DEVICES = ("auto", "cpu", "cuda")
 TRAINERS = ("rllib", "sb3", "reference")
-TEACHERS = ("none", "exact")
-"""What ``trainer.warm_start`` may name besides a rule of the environment."""
 SWEEPS = ("none", "tune")
 TUNE_SPACE: dict[str, Any] = {
     "trainer.lr": {"low": 1e-4, "high": 2e-3, "log": True},
     "trainer.entropy_coef": {"low": 1e-3, "high": 3e-2, "log": True},
     "trainer.clip": [0.1, 0.2, 0.3],
 }
-"""What ``sweep=tune`` varies where ``sweep.space`` says nothing; Hydra would merge a YAML's with it."""
+"""What ``sweep=tune`` varies where ``sweep.space`` is empty; a YAML's would be merged with it."""
 
 
 @dataclass
@@ -47,8 +45,8 @@ class TrainerConfig:
         checkpoint_interval_s: seconds between checkpoints; what a killed run loses at most.
         eval_interval_s: seconds between evaluations on the held-out instances.
         eval_instances: held-out instances of one such evaluation.
-        warm_start: teacher imitated first: none, exact, or a rule's name such as potential or
-            potential:beam_32.
+        warm_start: teacher imitated first: exact or a rule's name such as potential; or the folder
+            of a checkpoint to start from; auto = exact where the environment has it; or none.
         warm_start_steps: gradient steps of imitation.
         warm_start_lr: its learning rate at the start; it falls linearly to a tenth.
         student_share: share of the choices in imitation that the student makes itself.
@@ -58,25 +56,25 @@ class TrainerConfig:
     """
 
     name: str = "rllib"
-    total_steps: int = 1_000_000
+    total_steps: int = 60_000
     num_envs: int = 64
-    rollout_length: int = 32
+    rollout_length: int = 16
     num_epochs: int = 4
     minibatch_size: int = 256
-    lr: float = 3e-4
+    lr: float = 2e-4
     gamma: float = 1.0
     gae_lambda: float = 0.95
     clip: float = 0.2
-    entropy_coef: float = 0.01
+    entropy_coef: float = 0.003
     value_coef: float = 0.5
     max_grad_norm: float = 0.5
     checkpoint_interval_s: float = 60.0
     eval_interval_s: float = 60.0
     eval_instances: int = 20
-    warm_start: str = "none"
-    warm_start_steps: int = 1_000
-    warm_start_lr: float = 1e-3
-    student_share: float = 0.1
+    warm_start: str = "auto"
+    warm_start_steps: int = 600
+    warm_start_lr: float = 2e-3
+    student_share: float = 0.0
     num_env_runners: int = 0
     num_learners: int = 0
     torch_threads: int = 1
@@ -109,7 +107,7 @@ class AgentConfig:
         aggr: how a node joins what its edge types bring: sum, mean or max.
     """
 
-    hidden: int = 64
+    hidden: int = 32
     layers: int = 2
     aggr: str = "sum"
 

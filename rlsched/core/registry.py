@@ -31,6 +31,7 @@ class Problem:
         sizes: ``sizes(config)`` -> three configs, small to large, for checks at any size.
         default_policies: what a comparison contains unless told otherwise.
         dispatch: ``dispatch(config, policy, input, limit, budget_s, seed)`` -> JSON-ready plan.
+        portfolio: ``portfolio(config, policy, time_limit_s)`` -> the Policy that dispatch is under a budget.
         plot: ``plot(simulator, lane, ax)`` -> ax, a picture of one lane for reports.
     """
 
@@ -45,6 +46,7 @@ class Problem:
     sizes: Callable[..., list]
     default_policies: tuple[str, ...]
     dispatch: Callable[..., dict]
+    portfolio: Callable[..., Any]
     plot: Callable[..., Any]
 
 

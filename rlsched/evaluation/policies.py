@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from rlsched.core.policy import Policy
 from rlsched.core.registry import Problem
 
 ONNX = ".onnx"
+PORTFOLIO = re.compile(r"portfolio_(?P<seconds>\d+(?:\.\d+)?)s")
+"""Search name of what dispatch does with a budget: the policy, searches and exact repair together."""
 
 
 def check_policies(names: Sequence[str], problem: Problem) -> None:
@@ -34,7 +37,8 @@ def resolve_policy(
 
     Args:
         name: a rule (``potential``), ``exact``, a checkpoint folder or an ``.onnx`` file;
-            ``:search`` after it, such as ``potential:beam_32``, lets it guide a search.
+            ``:search`` after it, such as ``potential:beam_32``, lets it guide a search;
+            ``:portfolio_1s`` makes it part of what dispatch does with a budget.
         problem: the environment.
         config: its options.
         device: where networks run: cpu or cuda.
@@ -50,7 +54,10 @@ def resolve_policy(
     else:
         _check_path(base, problem)
         policy = load_policy(base, device)
-    if search:
+    budget = PORTFOLIO.fullmatch(search)
+    if budget:
+        policy = problem.portfolio(config, policy, float(budget["seconds"]))
+    elif search:
         from rlsched.core.search import with_search
 
         policy = with_search(policy, search)

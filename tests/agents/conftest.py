@@ -28,7 +28,7 @@ def _one_thread() -> None:
 def config() -> TrainConfig:
     """6 PMs, 4 migrations; the reference loop finds good plans within 10,000 choices."""
     return TrainConfig(
-        env=VMRConfig(num_pms=6, num_instances=64, migration_limit=4),
+        env=VMRConfig(num_pms=6, num_instances=64, migration_limit=4, migration_limit_spread=0.0),
         trainer=TrainerConfig(
             name="reference",
             total_steps=60_000,

@@ -1,4 +1,4 @@
-"""A wrong command line is refused with what is allowed; a right one becomes the door's dataclass."""
+"""A wrong command line is refused with what is allowed; a right one is the door's dataclass."""
 
 import dataclasses
 import re
@@ -50,7 +50,7 @@ def test_what_is_wrong_is_refused_with_what_is_allowed(override, error, text):
 
 def test_every_value_of_a_sweep_is_checked():
     check_overrides(TrainConfig, ["env=vmr", "trainer=sb3,rllib", "seed=range(3)"], sweeps=True)
-    with pytest.raises(ConfigError, match="trainer.lr=x"):
+    with pytest.raises(ConfigError, match=r"trainer.lr=x"):
         check_overrides(TrainConfig, ["env=vmr", "trainer.lr=0.1,x"], sweeps=True)
     with pytest.raises(UnknownName, match="sb4"):
         check_overrides(TrainConfig, ["env=vmr", "trainer=sb3,sb4"], sweeps=True)
@@ -71,8 +71,16 @@ def test_a_required_key_that_is_missing_is_named():
 def test_variants_and_values_reach_the_dataclass():
     config = compose_config(
         "train",
-        ["env=vmr_constrained", "trainer=sb3", "agent=small", "trainer.lr=1e-3", "ray.address=auto"]
-        + ["env.objective=0.7*fr16+0.3*fr64d", "env.goal=0.3", "sweep=tune"],
+        [
+            "env=vmr_constrained",
+            "trainer=sb3",
+            "agent=small",
+            "trainer.lr=1e-3",
+            "ray.address=auto",
+            "env.objective=0.7*fr16+0.3*fr64d",
+            "env.goal=0.3",
+            "sweep=tune",
+        ],
     )
     assert isinstance(config, TrainConfig)
     assert (config.env.name, config.env.generator) == ("vmr", "small-constrained")
@@ -140,7 +148,7 @@ def test_a_run_is_gone_on_with_under_its_own_config(tmp_path):
 
 def test_a_run_is_not_gone_on_with_as_another(tmp_path):
     run_of(tmp_path)
-    with pytest.raises(ConfigError, match="trainer=sb3: the run of .* has trainer=rllib"):
+    with pytest.raises(ConfigError, match=r"trainer=sb3: the run of .* has trainer=rllib"):
         resumed(str(tmp_path), ["trainer=sb3"])
 
 

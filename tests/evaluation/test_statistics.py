@@ -31,7 +31,7 @@ def test_interval_covers_the_mean_in_95_of_100_samples():
 
 
 def test_signed_rank_of_wilcoxons_own_example_is_0_041():
-    """Darwin's cross- and self-fertilised maize (Wilcoxon 1945): 15 pairs, rank sum 24, p = .0413."""
+    """Darwin's cross- and self-fertilised maize (Wilcoxon 1945): 15 pairs, rank sum 24."""
     differences = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
     assert wilcoxon_p(differences) == pytest.approx(0.0413, abs=1e-4)
 
@@ -46,7 +46,7 @@ def test_symmetric_differences_and_equal_pairs_say_nothing():
 
 
 def test_ties_are_counted_exactly():
-    """Ranks 2, 2, 2, 4 with one 2 negative: 3 + 1 of 16 patterns sum to at most 2, times two sides."""
+    """Ranks 2, 2, 2, 4 with a 2 negative: 3 + 1 of 16 patterns sum to at most 2, two-sided."""
     assert wilcoxon_p([1, 1, -1, 3]) == pytest.approx(2 * 4 / 16)
 
 

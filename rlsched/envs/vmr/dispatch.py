@@ -22,7 +22,8 @@ import numpy as np
 
 from rlsched.core.errors import InstanceError, UnknownName
 from rlsched.core.policy import Guide, Policy
-from rlsched.core.search import beam, best_of, rollout, with_search
+from rlsched.core.search import Planner, beam, best_of, rollout, with_search
+from rlsched.core.simulator import Simulator
 from rlsched.envs.vmr import exact
 from rlsched.envs.vmr.cluster import BOTH, Cluster, Migration
 from rlsched.envs.vmr.exact_model import Replay
@@ -99,6 +100,40 @@ def make_policy(name: str, config: Any, seed: int = 0) -> Policy:
     else:
         raise UnknownName("policy", base, [*RULES, "<file>.onnx"])
     return with_search(made, search, seed) if search else made
+
+
+class Portfolio(Planner):
+    """What :func:`dispatch` does with a budget, as a policy that plays lanes.
+
+    Args:
+        config: options of the environment.
+        policy: the policy that takes part.
+        time_limit_s: budget per lane, seconds.
+    """
+
+    needs_observation = False
+
+    def __init__(self, config: Any, policy: Policy, time_limit_s: float) -> None:
+        self.config, self.policy, self.time_limit_s = config, policy, time_limit_s
+        self.name = f"{policy.name}:portfolio_{time_limit_s:g}s"
+        self._is_warm, self._bound = False, None
+
+    def plan(self, sim: Simulator, lane: int) -> list[int]:
+        assert isinstance(sim, VMRSimulator)
+        cluster = sim.cluster(lane)
+        limit = sim.limits[int(sim.state.instance[lane])] - int(sim.state.moves[lane])
+        if not self._is_warm:
+            _warm_up(self.policy, cluster, self.config, True)
+            self._is_warm = True
+        planning = Planning(cluster, self.config, limit)
+        for found_by, migrations in planning.portfolio(self.policy, self.time_limit_s, 0):
+            planning.offer(found_by, migrations)
+        planning.trim()
+        self._bound = planning.bound
+        return [choice for move in planning.best for choice in sim.choices_of(lane, move)]
+
+    def bound(self) -> float | None:
+        return self._bound
 
 
 class Planning:

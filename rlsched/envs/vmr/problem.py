@@ -11,7 +11,7 @@ import numpy as np
 from rlsched.core.errors import ConfigError
 from rlsched.core.registry import Problem
 from rlsched.envs.vmr import exact
-from rlsched.envs.vmr.dispatch import dispatch
+from rlsched.envs.vmr.dispatch import Portfolio, dispatch
 from rlsched.envs.vmr.instances import Cluster, Migration, generate_cluster, generator_config, load_instances
 from rlsched.envs.vmr.objectives import parse_objective
 from rlsched.envs.vmr.render import plot
@@ -47,11 +47,11 @@ class VMRConfig:
     name: str = "vmr"
     generator: str = "small"
     num_pms: int | None = None
-    num_instances: int = 512
+    num_instances: int = 384
     merge_clusters: bool = True
     objective: str = "fr16"
     migration_limit: float = 0.024
-    migration_limit_spread: float = 0.0
+    migration_limit_spread: float = 0.8
     goal: float | None = None
     reward: str = "simple"
 
@@ -149,5 +149,6 @@ PROBLEM = Problem(
     sizes=sizes,
     default_policies=("random", "ha", "best_pair", "alpha_vbpp", "pop", "potential"),
     dispatch=dispatch,
+    portfolio=Portfolio,
     plot=plot,
 )
