@@ -1,7 +1,9 @@
-"""An exported policy, run by onnxruntime: neither torch nor the environment it was trained in is needed.
+"""An exported policy, run by onnxruntime: neither torch nor the environment it was trained in is
+needed.
 
-The file's inputs are the observation's arrays as the graph declares them (``GraphSpec.input_names``), raw and batch
-first; its outputs are ``logits`` (B, A) float32, masked choices very low, and ``value`` (B,) float32.
+The file's inputs are the observation's arrays as the graph declares them
+(``GraphSpec.input_names``), raw and batch first; its outputs are ``logits`` (B, A) float32, masked
+choices very low, and ``value`` (B,) float32.
 """
 
 from __future__ import annotations
@@ -80,7 +82,13 @@ class OnnxPolicy(Guide):
         try:
             graph: dict[str, Any] = json.loads(self._graph)
             edges = (f"{e['source']}__{e['name']}__{e['target']}" for e in graph["edges"])
-            known = {*(n["name"] for n in graph["nodes"]), *edges, CONTEXT, NUM_NODES, "action_mask"}
+            known = {
+                *(n["name"] for n in graph["nodes"]),
+                *edges,
+                CONTEXT,
+                NUM_NODES,
+                "action_mask",
+            }
         except (ValueError, KeyError, TypeError):
             raise CheckpointError(
                 f"'{self.path}' is an ONNX model but no policy of rlsched: its metadata lack a readable "
@@ -100,7 +108,9 @@ def _open(path: Path, threads: int) -> Any:
     except ImportError:
         raise MissingExtra("onnxruntime", "export") from None
     if not path.is_file():
-        raise CheckpointError(f"'{path}': there is no such file; python -m rlsched.export writes one.")
+        raise CheckpointError(
+            f"'{path}': there is no such file; python -m rlsched.export writes one."
+        )
     size = path.stat().st_size
     if not 0 < size <= MAX_BYTES:
         raise CheckpointError(f"'{path}': {size} bytes; allowed: 1 to {MAX_BYTES}.")

@@ -1,18 +1,20 @@
 """Search over forked lanes: best of K sampled rollouts, beam search, both also under a time budget.
 
-A search plays copies of a lane and keeps the best plan seen, judged by the problem's own metric; where STOP may
-end an episode early, every state on the way is a result. Any guide serves, in any environment.
+A search plays copies of a lane and keeps the best plan seen, judged by the problem's own metric;
+where STOP may end an episode early, every state on the way is a result. Any guide serves, in any
+environment.
 
-Source: risk-seeking evaluation of VM2RL (EuroSys 2025) for best of K; beam search as in operations research, one
-level per decision, duplicates dropped.
+Source: risk-seeking evaluation of VM2RL (EuroSys 2025) for best of K; beam search as in operations
+research, one level per decision, duplicates dropped.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from itertools import count, takewhile
+from itertools import count
 from time import perf_counter
 from typing import NamedTuple
 
@@ -25,20 +27,28 @@ from rlsched.core.policy import Expansion, Guide, Policy
 from rlsched.core.rng import uniform
 from rlsched.core.simulator import Array, Simulator, host
 
-SPEC = re.compile(r"(?P<kind>best_of|beam)_(?:(?P<size>[1-9]\d{0,5})|(?P<seconds>\d+(?:\.\d+)?)s)")
+SPEC = re.compile(
+    r"(?P<kind>best_of|beam|lns)_(?:(?P<size>[1-9]\d{0,5})|(?P<seconds>\d+(?:\.\d+)?)s)"
+)
 SECONDS = re.compile(r"(?P<seconds>\d+(?:\.\d+)?)s")
 BRANCHING = 32
 """Ways on that a beam looks at per state."""
 NUM_KEPT = 10
-"""Choices that a rollout samples from: VM2RL keeps probabilities above the .995 quantile of 2,089 VMs and the .98
-quantile of 558 NUMA nodes, which is about ten of each and holds at other sizes too. Ties are kept as well."""
-ROLLOUTS_PER_ROUND = 32
-FIRST_WIDTH, GROWTH, MAX_WIDTH = 8, 4, 2048
+"""Choices that a rollout samples from: VM2RL keeps probabilities above the .995 quantile of 2,089
+VMs and the .98 quantile of 558 NUMA nodes, which is about ten of each and holds at other sizes too.
+Ties are kept as well."""
+LANES_PER_ROUND, LNS_LANES = 32, 8
+DROPPED = 0.1, 0.5
+"""Least and most share of a plan's decisions that large neighbourhood search drops."""
+WIDTHS = 8, 32, 128, 512, 2048
+"""Of a beam under a budget, one after another."""
 FOREVER = float("inf")
 
 
 class Plan(NamedTuple):
-    """What a search found: the metric it ends with, lower is better, and the choices that lead there."""
+    """What a search found: the metric it ends with, lower is better, and the choices that lead
+    there.
+    """
 
     cost: float
     choices: tuple[int, ...]
@@ -77,8 +87,8 @@ class Searched(Planner):
     Args:
         guide: what the search follows.
         size: rollouts or width; None where ``budget_s`` is given.
-        budget_s: seconds of search per lane; rounds grow until it is used up, and the last may exceed it by the
-            time of one decision.
+        budget_s: seconds of search per lane; rounds grow until it is used up, and the last may
+            exceed it by the time of one decision.
         seed: of sampling.
     """
 
@@ -97,10 +107,11 @@ class Searched(Planner):
         return list(self.improve(sim, lane, deadline))[-1].choices
 
     def improve(self, sim: Simulator, lane: int, deadline: float = FOREVER) -> Iterator[Plan]:
-        """Yield ever better plans, the first whatever it is, until the sizes or the time are used up."""
+        """Yield ever better plans, the first whatever it is, until the size or the time is used
+        up.
+        """
         best: Plan | None = None
-        for size, seed in self._sizes():
-            found = self._search(sim, lane, size, seed, deadline)
+        for found in self._search(sim, lane, deadline):
             if best is None or found.cost < best.cost:
                 best = found
                 yield best
@@ -108,12 +119,8 @@ class Searched(Planner):
                 return
 
     @abstractmethod
-    def _sizes(self) -> Iterator[tuple[int, int]]:
-        """Yield the size and seed of each round."""
-
-    @abstractmethod
-    def _search(self, sim: Simulator, lane: int, size: int, seed: int, deadline: float) -> Plan:
-        """Search once."""
+    def _search(self, sim: Simulator, lane: int, deadline: float) -> Iterator[Plan]:
+        """Yield plans, better or not."""
 
 
 class BestOf(Searched):
@@ -121,13 +128,10 @@ class BestOf(Searched):
 
     kind = "best_of"
 
-    def _sizes(self) -> Iterator[tuple[int, int]]:
-        if self.size is not None:
-            return iter([(self.size, self.seed)])
-        return ((ROLLOUTS_PER_ROUND, self.seed + round) for round in count())
-
-    def _search(self, sim: Simulator, lane: int, size: int, seed: int, deadline: float) -> Plan:
-        return best_of(sim, lane, self.guide, size, seed, deadline)
+    def _search(self, sim: Simulator, lane: int, deadline: float) -> Iterator[Plan]:
+        for seed in count(self.seed) if self.size is None else [self.seed]:
+            num = self.size or LANES_PER_ROUND
+            yield best_of(sim, lane, self.guide, num, seed, deadline)
 
 
 class Beam(Searched):
@@ -135,24 +139,38 @@ class Beam(Searched):
 
     kind = "beam"
 
-    def _sizes(self) -> Iterator[tuple[int, int]]:
-        if self.size is not None:
-            return iter([(self.size, self.seed)])
-        widths = (FIRST_WIDTH * GROWTH**round for round in count())
-        return ((width, self.seed) for width in takewhile(lambda w: w <= MAX_WIDTH, widths))
-
-    def improve(self, sim: Simulator, lane: int, deadline: float = FOREVER) -> Iterator[Plan]:
-        own = rollout(sim, lane, self.guide, deadline)
-        yield own
-        for found in super().improve(sim, lane, deadline):
-            if found.cost < own.cost:
-                yield found
-
-    def _search(self, sim: Simulator, lane: int, size: int, seed: int, deadline: float) -> Plan:
-        return beam(sim, lane, self.guide, size, deadline)
+    def _search(self, sim: Simulator, lane: int, deadline: float) -> Iterator[Plan]:
+        yield rollout(sim, lane, self.guide, deadline)
+        for width in WIDTHS if self.size is None else [self.size]:
+            yield beam(sim, lane, self.guide, width, deadline)
 
 
-SEARCHES: dict[str, type[Searched]] = {"best_of": BestOf, "beam": Beam}
+class LNS(Searched):
+    """Large neighbourhood search: drop a part of the best plan, replay the rest, let the guide fill
+    up.
+
+    Starts from the best of a batch of rollouts; K counts batches. Only where STOP may end an
+    episode early: there a plan stays a plan when decisions are left out.
+
+    Source: large neighbourhood search (Shaw 1998); ruin and recreate (Schrimpf et al. 2000).
+    """
+
+    kind = "lns"
+
+    def _search(self, sim: Simulator, lane: int, deadline: float) -> Iterator[Plan]:
+        if not sim.can_stop:
+            raise ConfigError(f"{self.name}: these plans cannot be cut; use best_of or beam.")
+        best = best_of(sim, lane, self.guide, LNS_LANES, self.seed, deadline)
+        yield best
+        last = self.seed + self.size if self.size else sys.maxsize
+        for seed in range(self.seed + 1, last):
+            found = recreate(sim, lane, self.guide, best.choices, LNS_LANES, seed, deadline)
+            yield found
+            if found.cost <= best.cost:
+                best = found
+
+
+SEARCHES: dict[str, type[Searched]] = {"best_of": BestOf, "beam": Beam, "lns": LNS}
 
 
 def with_search(policy: Policy, spec: str, seed: int = 0) -> Policy:
@@ -160,7 +178,8 @@ def with_search(policy: Policy, spec: str, seed: int = 0) -> Policy:
 
     Args:
         policy: the guide, or a policy with a ``time_limit_s``.
-        spec: ``best_of_16``, ``beam_32``, with seconds ``best_of_1s``, ``beam_0.5s``; ``10s`` for a solver.
+        spec: ``best_of_16``, ``beam_32``, with seconds ``best_of_1s``, ``beam_0.5s``; ``10s`` for a
+            solver.
         seed: of sampling.
 
     Raises:
@@ -185,7 +204,9 @@ def with_search(policy: Policy, spec: str, seed: int = 0) -> Policy:
 
 
 def rollout(sim: Simulator, lane: int, policy: Policy, deadline: float = FOREVER) -> Plan:
-    """Return what a policy's own choices lead to, cut where the metric was best if it may stop there."""
+    """Return what a policy's own choices lead to, cut where the metric was best if it may stop
+    there.
+    """
     if isinstance(policy, Planner):
         return _measured(sim, lane, policy.plan(sim, lane))
     return _roll(sim, lane, 1, policy, lambda copies, _: policy.choose(copies), deadline)
@@ -218,7 +239,7 @@ def _roll(
     return Plan(best_cost, tuple(int(c[best_lane]) for c in taken[:best_round]))
 
 
-# --- best of K -----------------------------------------------------------------------------------------------
+# --- best of K ------------------------------------------------------------------------------------
 
 
 def best_of(
@@ -277,12 +298,73 @@ def sample_choice(
             best, choice[lane] = noisy, a
 
 
-# --- beam ----------------------------------------------------------------------------------------------------
+# --- large neighbourhood --------------------------------------------------------------------------
 
 
-def beam(
-    sim: Simulator, lane: int, guide: Guide, width: int, deadline: float = FOREVER
+def recreate(
+    sim: Simulator,
+    lane: int,
+    guide: Guide,
+    choices: Sequence[int],
+    num: int,
+    seed: int = 0,
+    deadline: float = FOREVER,
 ) -> Plan:
+    """Return the best of ``num`` plans that keep random parts of a plan and fill up with sampled
+    decisions.
+
+    Args:
+        sim: the simulator.
+        lane: where the plan starts.
+        guide: what to fill up from.
+        choices: the plan.
+        num: how many.
+        seed: of what is dropped and what is sampled.
+        deadline: ``perf_counter`` time at which to give up unfinished plans.
+    """
+    rng = np.random.default_rng([seed, num])
+    decisions = _decisions(sim, lane, choices)
+    dropped = rng.uniform(*DROPPED, num)
+    left = [
+        [d for d, r in zip(decisions, rng.random(len(decisions)), strict=True) if r >= share]
+        for share in dropped
+    ]
+    now: list[list[int]] = [[] for _ in range(num)]
+
+    def choose(copies: Simulator, event: int) -> NDArray[np.int32]:
+        mask = host(copies.action_mask)
+        out = np.full(num, -1, np.int32)
+        for copy in np.flatnonzero(~host(copies.terminated)):
+            while mask[copy, -1] and left[copy]:
+                now[copy] = list(left[copy].pop(0))
+                if mask[copy, now[copy][0]]:
+                    break
+                now[copy] = []
+            if now[copy]:
+                choice = now[copy].pop(0)
+                out[copy] = choice if mask[copy, choice] else -1
+        if (out < 0).any():
+            out = np.where(out < 0, _sample(guide, copies, seed, event), out)
+        return out
+
+    return _roll(sim, lane, num, guide, choose, deadline)
+
+
+def _decisions(sim: Simulator, lane: int, choices: Sequence[int]) -> list[tuple[int, ...]]:
+    """Return a plan cut into decisions: choices from one state where STOP is legal to the next."""
+    copy, out = _copies(sim, lane, None, 1), list[list[int]]()
+    for choice in choices:
+        if host(copy.action_mask)[0, -1]:
+            out.append([])
+        out[-1].append(choice)
+        copy.step(np.array([choice], np.int32))
+    return [tuple(d) for d in out]
+
+
+# --- beam -----------------------------------------------------------------------------------------
+
+
+def beam(sim: Simulator, lane: int, guide: Guide, width: int, deadline: float = FOREVER) -> Plan:
     """Return the best plan a beam of the given width meets, stopping early included.
 
     Args:
@@ -398,7 +480,7 @@ def _trace(tree: Sequence[_Level], lane: int) -> tuple[int, ...]:
     return tuple(plan)
 
 
-# --- both ----------------------------------------------------------------------------------------------------
+# --- both -----------------------------------------------------------------------------------------
 
 
 def _copies(sim: Simulator, lane: int, policy: Policy | None, num: int) -> Simulator:

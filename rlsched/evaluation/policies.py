@@ -14,7 +14,7 @@ from rlsched.core.registry import Problem
 
 ONNX = ".onnx"
 PORTFOLIO = re.compile(r"portfolio_(?P<seconds>\d+(?:\.\d+)?)s")
-"""Search name of what dispatch does with a budget: the policy, searches and exact repair together."""
+"""Search name of what dispatch does with a budget: policy, searches and exact repair together."""
 
 
 def check_policies(names: Sequence[str], problem: Problem) -> None:

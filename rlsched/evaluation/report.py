@@ -23,7 +23,7 @@ PACKAGES = ("rlsched", "numpy", "numba", "torch", "ray", "onnxruntime", "ortools
 
 @dataclass
 class PictureBook:
-    """Pictures of chosen instances before and after each policy, taken while they are played.
+    """Pictures of chosen instances as each policy left them, taken while they are played.
 
     Attributes:
         folder: where the PNG files are.
@@ -35,23 +35,21 @@ class PictureBook:
     problem: Problem
     rows: Sequence[int] = field(default_factory=lambda: (0,))
 
-    def take(self, policy: str, row: int, sim: Any, is_start: bool) -> None:
-        """Draw lane 0 of a simulator; the runner calls this around each play."""
+    def take(self, policy: str, row: int, sim: Any) -> None:
+        """Draw lane 0 of a simulator; the runner calls this after each play."""
         if row not in self.rows:
             return
-        path = self.path("" if is_start else policy, row)
-        if is_start and path.is_file():
-            return
+        path = self.path(policy, row)
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(plots.WIDTH, 2.6), dpi=130, layout="constrained")
+        figure = Figure(figsize=(plots.WIDTH, 3.6), dpi=130, layout="constrained")
         self.problem.plot(sim, 0, figure.subplots())
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path)
 
     def path(self, policy: str, row: int) -> Path:
-        """Return the file of a picture; no policy = before any choice."""
-        name = re.sub(r"[^A-Za-z0-9.]+", "-", policy).strip("-") or "start"
+        """Return the file of a picture."""
+        name = re.sub(r"[^A-Za-z0-9.]+", "-", policy).strip("-")
         return self.folder / f"{row:03d}-{name}.png"
 
     def data_uri(self, policy: str, row: int) -> str | None:
@@ -171,13 +169,13 @@ def _matrix(table: Table) -> list[tuple[str, list[tuple[str, bool]]]]:
 
 
 def _shots(table: Table, pictures: PictureBook | None) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return per chosen instance the pictures: the start, the best rule, the best policy."""
+    """Return per chosen instance the pictures of the best rule and the best policy."""
     if pictures is None:
         return []
-    chosen = ["", *dict.fromkeys(p for p in (table.baseline, table.rows[0].policy) if p)]
+    chosen = list(dict.fromkeys(p for p in (table.baseline, table.rows[0].policy) if p))
     out = []
     for row in pictures.rows:
         if row < len(table.instances):
-            taken = [(p or "before any choice", pictures.data_uri(p, row)) for p in chosen]
+            taken = [(p, pictures.data_uri(p, row)) for p in chosen]
             out.append((table.instances[row], [(p, uri) for p, uri in taken if uri]))
     return [(name, shots) for name, shots in out if shots]

@@ -19,8 +19,8 @@ from rlsched.core.registry import Problem
 REPEAT_BELOW_S = 60.0
 """A first play shorter than this is played again, for it may have compiled; solvers' are not."""
 
-Played = Callable[[str, int, Any, bool], None]
-"""``(policy, instance row, simulator, is_start)``: called before and after a play, for pictures."""
+Played = Callable[[str, int, Any], None]
+"""``(policy, instance row, simulator)``: called after each play, for pictures."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def run(
         instances: the problems.
         seed: instance i is played under ``seed + i`` by every policy.
         store: where scores are found and added.
-        on_play: called with the simulator before and after each play.
+        on_play: called with the simulator after each play.
         console: where progress is shown.
     """
     scores: list[Score] = []
@@ -185,11 +185,9 @@ def _play(
     sim = problem.make(config, 1, instances=[instance], seed=seed, observe=observe)
     is_warm = entrant.is_warm or hasattr(policy, "time_limit_s")
     entrant.is_warm = True
-    for attempt in (0, 1):
+    for _ in range(2):
         sim.reset(seed=seed + row, instances=[0])
         start = float(sim.metrics()[sim.metric][0])
-        if on_play is not None and attempt == 0:
-            on_play(entrant.label, row, sim, True)
         begin = time.perf_counter()
         rounds = policy.play(sim)
         seconds = time.perf_counter() - begin
@@ -200,7 +198,7 @@ def _play(
             f"policy {entrant.label!r} left {name!r} unfinished; play() must end every lane."
         )
     if on_play is not None:
-        on_play(entrant.label, row, sim, False)
+        on_play(entrant.label, row, sim)
     bound = policy.bound()
     return Score(
         instance=name,

@@ -36,6 +36,7 @@ def config() -> TrainConfig:
             rollout_length=16,
             minibatch_size=256,
             lr=3e-3,
+            warm_start="none",
             warm_start_lr=3e-3,
         ),
         agent=AgentConfig(hidden=32, layers=1),

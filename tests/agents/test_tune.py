@@ -55,7 +55,6 @@ def test_a_sweep_without_a_space_is_refused(config, tmp_path):
 def test_a_sweep_trains_each_sample_in_its_folder_and_returns_the_best(shared_ray, small, tmp_path):
     small.env.num_pms = 3
     small.trainer.total_steps, small.trainer.eval_instances = 128, 2
-    small.trainer.warm_start, small.trainer.warm_start_steps = "none", 1
     sweep = replace(small.sweep, name="tune", num_samples=2, space={"trainer.lr": [1e-3, 3e-3]})
     best = tune.sweep(replace(small, sweep=sweep), tmp_path)
     ranking = json.loads((tmp_path / "sweep.json").read_text())

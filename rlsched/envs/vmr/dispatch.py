@@ -1,19 +1,22 @@
 """A cluster snapshot in, a migration plan out: the portfolio, anytime, with neither torch nor ray.
 
-Without a budget the plan is the policy's own. With one, each part may improve on the best plan so far:
+Without a budget the plan is the policy's own. With one, each part may improve on the best plan so
+far:
 1. the greedy potential, in milliseconds;
 2. the policy's own plan, within a fifth of the budget;
 3. sampled rollouts and a narrow beam on the potential, within a tenth;
-4. exact repair from the best plan (where OR-Tools is installed); it may prove a plan optimal, which ends it all;
+4. exact repair from the best plan (where OR-Tools is installed); it may prove a plan optimal, which
+ends it all;
 5. searches of growing width on the policy and on the potential, in turns, while time is left.
-A plan is checked move by move by a replay that knows nothing of the simulator before it is returned.
+A plan is checked move by move by a replay that knows nothing of the simulator before it is
+returned.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
-from itertools import count
+from itertools import cycle
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -22,7 +25,7 @@ import numpy as np
 
 from rlsched.core.errors import InstanceError, UnknownName
 from rlsched.core.policy import Guide, Policy
-from rlsched.core.search import Planner, beam, best_of, rollout, with_search
+from rlsched.core.search import LNS_LANES, Planner, beam, recreate, rollout, with_search
 from rlsched.core.simulator import Simulator
 from rlsched.envs.vmr import exact
 from rlsched.envs.vmr.cluster import BOTH, Cluster, Migration
@@ -33,13 +36,13 @@ from rlsched.envs.vmr.rules import RULES, migrations_of, part_of
 from rlsched.envs.vmr.simulator import VMRSimulator
 
 ONNX = ".onnx"
-OWN_SHARE, SEARCH_SHARE, EXACT_SHARE = 0.2, 0.1, 0.9
-"""Of the budget, what the policy's own plan and the first searches may take; of the rest, the exact repair."""
+OWN_SHARE, SEARCH_SHARE, EXACT_SHARE = 0.2, 0.2, 0.95
+"""Of the budget, what the policy's own plan and the first searches may take; of the rest, the exact
+repair."""
 EXACT_MARGIN_S = 0.03
 """Seconds that the exact repair may need to hand over its answer."""
-FIRST_WIDTH = 32
-"""Of the first beams and batches of rollouts; they double each time."""
-WARM_UP_PMS, WARM_UP_EXACT_S = 2, 10.0
+BEAM_WIDTH, SEED_STRIDE = 32, 2
+WARM_UP_PMS, WARM_UP_EXACT_S, WIDE = 2, 10.0, 4
 Found = tuple[str, Sequence[Migration]]
 
 
@@ -55,17 +58,19 @@ def dispatch(
 
     Args:
         config: options of the environment (``VMRConfig``).
-        policy: an ``.onnx`` file or a rule, with ``:search`` after it where wanted; None = ``potential``.
+        policy: an ``.onnx`` file or a rule, with ``:search`` after it where wanted; None =
+            ``potential``.
         input: file of one cluster.
         limit: most migrations; None = as the options say.
         budget_s: wall-clock seconds of planning, after loading; None = the policy's own plan only.
         seed: of sampling.
 
     Returns:
-        JSON-ready: ``fragment_rate_before`` and ``_after`` (the objective's rate), ``migrations`` in executable
-        order, each ``vm``, ``from_pm``, ``from_numa``, ``to_pm``, ``to_numa`` with the file's own ids, a NUMA node
-        being 0, 1 or ``"both"``; ``seconds`` of planning; ``bound``, a proven lower bound on the rate, or None;
-        ``found_by``, the part that found the plan; ``curve``, the improvements on the way.
+        JSON-ready: ``fragment_rate_before`` and ``_after`` (the objective's rate), ``migrations``
+        in executable order, each ``vm``, ``from_pm``, ``from_numa``, ``to_pm``, ``to_numa`` with
+        the file's own ids, a NUMA node being 0, 1 or ``"both"``; ``seconds`` of planning;
+        ``bound``, a proven lower bound on the rate, or None; ``found_by``, the part that found the
+        plan; ``curve``, the improvements on the way.
 
     Raises:
         InstanceError: the file cannot be read or does not hold exactly one cluster.
@@ -83,7 +88,8 @@ def dispatch(
 
 
 def make_policy(name: str, config: Any, seed: int = 0) -> Policy:
-    """Return the policy of a name: a rule or an ``.onnx`` file, with ``:search`` after it where wanted.
+    """Return the policy of a name: a rule or an ``.onnx`` file, with ``:search`` after it where
+    wanted.
 
     Raises:
         UnknownName: it is neither.
@@ -172,7 +178,9 @@ class Planning:
         return self.objective.rate(self.cluster.migrate(plan))
 
     def rank(self, plan: Sequence[Migration]) -> tuple[float, int]:
-        """Return what plans are compared by, lower is better: the rate, or with a goal met the moves."""
+        """Return what plans are compared by, lower is better: the rate, or with a goal met the
+        moves.
+        """
         rate = self.rate(plan)
         is_met = self.goal is not None and rate <= self.goal
         return (-1.0 if is_met else rate), len(plan)
@@ -200,23 +208,24 @@ class Planning:
         if not isinstance(policy, Potential):
             until = perf_counter() + OWN_SHARE * budget_s
             yield policy.name, self._moves(rollout(self.sim, 0, policy, until).choices)
-        until = perf_counter() + SEARCH_SHARE * budget_s
-        yield from self._searches(potential, 0, seed, min(until, deadline))
+        until = min(perf_counter() + SEARCH_SHARE * budget_s, deadline)
+        found = beam(self.sim, 0, potential, BEAM_WIDTH, until)
+        yield f"potential:beam_{BEAM_WIDTH}", self._moves(found.choices)
+        yield from self._neighbours([potential], seed, until)
         yield from self._repair(deadline)
         guides = [policy] if isinstance(policy, Guide) and not isinstance(policy, Potential) else []
-        for turn in count(1):
-            for guide in [*guides, potential]:
-                if perf_counter() >= deadline or self._is_proven():
-                    return
-                yield from self._searches(guide, turn, seed, deadline)
+        yield from self._neighbours([*guides, potential], seed + 1, deadline)
 
-    def _searches(self, guide: Guide, turn: int, seed: int, deadline: float) -> Iterator[Found]:
-        """Yield a beam's plan and a batch of rollouts' best, twice as wide each turn."""
-        width = FIRST_WIDTH << min(turn, 5)
-        found = best_of(self.sim, 0, guide, width, seed + turn, deadline)
-        yield f"{guide.name}:best_of_{width}", self._moves(found.choices)
-        found = beam(self.sim, 0, guide, width, deadline)
-        yield f"{guide.name}:beam_{width}", self._moves(found.choices)
+    def _neighbours(self, guides: Sequence[Guide], seed: int, deadline: float) -> Iterator[Found]:
+        """Yield plans that keep most of the best one, from each guide in turns."""
+        for turn, guide in enumerate(cycle(guides)):
+            if perf_counter() >= deadline or self._is_proven():
+                return
+            plan = self._choices(self.best)
+            found = recreate(
+                self.sim, 0, guide, plan, LNS_LANES, seed + SEED_STRIDE * turn, deadline
+            )
+            yield f"{guide.name}:lns", self._moves(found.choices)
 
     def _repair(self, deadline: float) -> Iterator[Found]:
         """Yield the exact solver's plan, started from the best so far."""
@@ -239,6 +248,9 @@ class Planning:
             return False
         return self.rate(self.best) <= self.bound + 1e-9
 
+    def _choices(self, migrations: Sequence[Migration]) -> list[int]:
+        return [a for move in migrations for a in self.sim.choices_of(0, move)]
+
     def _moves(self, choices: Sequence[int]) -> list[Migration]:
         return migrations_of(self.sim, 0, choices)
 
@@ -250,6 +262,17 @@ class Planning:
             "num_migrations": len(self.best),
             "found_by": self.found_by,
         }
+
+    def warm_up(self) -> Iterator[Found]:
+        """Yield a plan of each part of the portfolio, whatever it takes."""
+        potential = Potential()
+        yield from self.own(potential)
+        for found in (
+            beam(self.sim, 0, potential, WIDE),
+            recreate(self.sim, 0, potential, self._choices(self.best), WIDE),
+        ):
+            yield "warm-up", self._moves(found.choices)
+        yield from self._repair(perf_counter() + WARM_UP_EXACT_S)
 
     def document(self) -> dict[str, Any]:
         """Return the plan, ready for JSON; see :func:`dispatch`."""
@@ -282,7 +305,9 @@ def check_plan(cluster: Cluster, migrations: Sequence[Migration], limit: int) ->
 
 
 def records(cluster: Cluster, migrations: Sequence[Migration]) -> list[dict[str, Any]]:
-    """Return migrations with the ids of their cluster; a VM that moves twice leaves from where it then is."""
+    """Return migrations with the ids of their cluster; a VM that moves twice leaves from where it
+    then is.
+    """
     pm, numa, out = cluster.vm_pm.copy(), cluster.vm_numa.copy(), []
     for move in migrations:
         out.append(
@@ -312,7 +337,9 @@ def _one_cluster(path: str | Path, config: Any) -> Cluster:
 
 
 def _warm_up(policy: Policy, cluster: Cluster, config: Any, has_budget: bool) -> None:
-    """Load compiled code and libraries on a few PMs of the cluster: part of loading, not of planning."""
+    """Load compiled code and libraries on a few PMs of the cluster: part of loading, not of
+    planning.
+    """
     hosts = np.unique(cluster.vm_pm)[:WARM_UP_PMS]
     piece, _ = part_of(cluster, int(hosts[0]), int(hosts[-1]) + 1)
     if piece is None:
@@ -320,7 +347,6 @@ def _warm_up(policy: Policy, cluster: Cluster, config: Any, has_budget: bool) ->
     planning = Planning(piece, config, 1)
     parts = [*planning.own(policy)]
     if has_budget:
-        parts += [*planning.own(Potential()), *planning._searches(Potential(), 1, 0, np.inf)]
-        parts += planning._repair(perf_counter() + WARM_UP_EXACT_S)
+        parts += planning.warm_up()
     for found_by, migrations in parts:
         planning.offer(found_by, migrations)

@@ -286,6 +286,7 @@ class _Master:
             model.add_linear_constraint(points, least - self.now, UNBOUNDED)
             model.minimize(moves)
         solver = cp_model.CpSolver()
+        solver.parameters.catch_sigint_signal = False  # else Ctrl-C ends the solve and no more
         solver.parameters.num_workers = num_threads
         solver.parameters.max_time_in_seconds = max(deadline - perf_counter(), 0.01)
         solver.parameters.max_presolve_iterations = 1  # presolve took longer than the search

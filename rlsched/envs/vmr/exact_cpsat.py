@@ -46,6 +46,7 @@ def propose_placement(
         return Proposal(classes, np.zeros(classes.counts.shape, np.int64))
     form = _Form(cp_model, problem, has_memory, per_vm)
     solver = cp_model.CpSolver()
+    solver.parameters.catch_sigint_signal = False  # else Ctrl-C ends the solve and no more
     solver.parameters.num_workers = num_threads
     solver.parameters.max_time_in_seconds = max(time_limit_s - (perf_counter() - start), 0.01)
     outcome = solver.solve(form.model)

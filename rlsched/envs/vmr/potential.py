@@ -1,13 +1,15 @@
 """The potential of a placement, and the guide that is greedy on it.
 
-A PM is worth its whole slots plus a little for every slot begun: with one ``fr16`` term, the sum over its NUMA
-nodes of ``floor(f / 16) + weight * ((f mod 16) / 16) ** 2``. The square pays for piling fragments together, which
-the rate alone only sees when a slot is complete. The other terms of an objective count in the same way.
+A PM is worth its whole slots plus a little for every slot begun: with one ``fr16`` term, the sum
+over its NUMA nodes of ``floor(f / 16) + weight * ((f mod 16) / 16) ** 2``. The square pays for
+piling fragments together, which the rate alone only sees when a slot is complete. The other terms
+of an objective count in the same way.
 
-A move changes two PMs and VMs of one class on one node are interchangeable, so a decision takes the best
-insertions of each class (C x N) and then one look at every VM, never V x N.
+A move changes two PMs and VMs of one class on one node are interchangeable, so a decision takes the
+best insertions of each class (C x N) and then one look at every VM, never V x N.
 
-Source: ours; the quadratic term is that of best-fit potentials in bin packing (sum of squares, Csirik et al. 2006).
+Source: ours; the quadratic term is that of best-fit potentials in bin packing (sum of squares,
+Csirik et al. 2006).
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ from rlsched.envs.vmr.simulator import VMRSimulator
 from rlsched.envs.vmr.state import Clusters, State
 
 function = register_jitable(error_model="numpy", _nrt=False)
-"""Like ``helper``, but called and not inlined: for scalar code used in many places, so that it compiles quickly."""
+"""Like ``helper``, but called and not inlined: for scalar code used in many places, so that it
+compiles quickly."""
 
 WEIGHT = 0.5
 """Share of a slot that a full fragment is worth; 0.5 to 0.9 serve alike."""
@@ -51,7 +54,7 @@ class Worth(NamedTuple):
     seen: Array  # (B, N) int32, class whose VMs of this node were looked at last
 
 
-# --- worth ---------------------------------------------------------------------------------------------------
+# --- worth ----------------------------------------------------------------------------------------
 
 
 @function
@@ -89,16 +92,29 @@ def worth_change(
     total = 0.0
     for t in range(kind.shape[0]):
         before = units(kind[t], size[t], weight, cores, f0, f1, m0, m1, vms)
-        after = units(kind[t], size[t], weight, cores, f0 - d0, f1 - d1, m0 - e0, m1 - e1, vms + more)
+        after = units(
+            kind[t], size[t], weight, cores, f0 - d0, f1 - d1, m0 - e0, m1 - e1, vms + more
+        )
         total += scale[t] * (after - before)
     return total
 
 
 @helper
 def change(
-    lane: int, c: Clusters, s: State, w: Worth, pm: int, d0: int, d1: int, e0: int, e1: int, more: int
+    lane: int,
+    c: Clusters,
+    s: State,
+    w: Worth,
+    pm: int,
+    d0: int,
+    d1: int,
+    e0: int,
+    e1: int,
+    more: int,
 ) -> float:
-    """Return what a PM's worth gains if its nodes took ``d`` cores, ``e`` MB and it ``more`` VMs."""
+    """Return what a PM's worth gains if its nodes took ``d`` cores, ``e`` MB and it ``more``
+    VMs.
+    """
     i, a = s.instance[lane], 2 * pm
     f0, f1 = s.free[lane, a], s.free[lane, a + 1]
     if w.by_free.shape[0] > 0:
@@ -144,7 +160,7 @@ def pair_gain(lane: int, c: Clusters, s: State, w: Worth, v: int, node: int) -> 
     return leaving + gain(lane, c, s, w, node // 2, where, cores, mem)
 
 
-# --- the best moves ------------------------------------------------------------------------------------------
+# --- the best moves -------------------------------------------------------------------------------
 
 
 @helper
@@ -165,7 +181,9 @@ def best_insertions(lane: int, c: Clusters, s: State, w: Worth, k: int) -> None:
             for node in range(2 * pm, 2 * pm + (1 if double else 2)):
                 if s.free[lane, node] < cores or s.free_mem_mb[lane, node] < mem:
                     continue
-                if double and (s.free[lane, node + 1] < cores or s.free_mem_mb[lane, node + 1] < mem):
+                if double and (
+                    s.free[lane, node + 1] < cores or s.free_mem_mb[lane, node + 1] < mem
+                ):
                     continue
                 g = gain(lane, c, s, w, pm, 2 if double else node % 2, cores, mem)
                 if g > w.gain[lane, k, last]:
@@ -184,7 +202,9 @@ def insert(lane: int, w: Worth, k: int, node: int, g: float) -> None:
 
 @helper
 def best_gain(lane: int, c: Clusters, s: State, w: Worth, v: int) -> float:
-    """Return the gain of a VM's best move; -inf if it has none. Its class's insertions must be known."""
+    """Return the gain of a VM's best move; -inf if it has none. Its class's insertions must be
+    known.
+    """
     i, k, home = s.instance[lane], c.vm_class[s.instance[lane], v], s.vm_pm[lane, v]
     sibling = 2 * home + 1 - s.vm_numa[lane, v] if s.vm_numa[lane, v] < 2 else -1
     best, found = -np.inf, False
@@ -247,7 +267,7 @@ def total_worth(lane: int, c: Clusters, s: State, w: Worth, value: Array) -> Non
     value[lane] = total
 
 
-# --- whole migrations, for search ----------------------------------------------------------------------------
+# --- whole migrations, for search -----------------------------------------------------------------
 
 
 @helper
@@ -279,9 +299,7 @@ def shape_after(lane: int, c: Clusters, s: State, v: int, node: int) -> int:
 
 
 @helper
-def keep(
-    lane: int, gains: Array, choices: Array, v: int, node: int, g: float
-) -> None:
+def keep(lane: int, gains: Array, choices: Array, v: int, node: int, g: float) -> None:
     """Insert a move into the lane's best ones, descending."""
     j = gains.shape[1] - 1
     while j > 0 and gains[lane, j - 1] < g:
@@ -295,7 +313,9 @@ def keep(
 def keep_moves_of(
     lane: int, c: Clusters, s: State, w: Worth, v: int, gains: Array, choices: Array
 ) -> None:
-    """Offer a VM's moves to its class's best insertions, and to its sibling node, to the lane's best ones."""
+    """Offer a VM's moves to its class's best insertions, and to its sibling node, to the lane's
+    best ones.
+    """
     i, k, home = s.instance[lane], c.vm_class[s.instance[lane], v], s.vm_pm[lane, v]
     last = gains.shape[1] - 1
     leaving = removal_gain(lane, c, s, w, v)
@@ -347,7 +367,9 @@ def best_moves(
         shape += shape_token(s.free[lane, 2 * pm], s.free[lane, 2 * pm + 1])
     for j in range(gains.shape[1]):
         if gains[lane, j] > -np.inf:
-            keys[lane, j] = shape + shape_after(lane, c, s, choices[lane, j, 0], choices[lane, j, 1])
+            keys[lane, j] = shape + shape_after(
+                lane, c, s, choices[lane, j, 0], choices[lane, j, 1]
+            )
             choices[lane, j, 1] += V
 
 

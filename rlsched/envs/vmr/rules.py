@@ -1,7 +1,8 @@
-"""Published rescheduling rules, by their names in the literature, and the exact solver as one of them.
+"""Published rescheduling rules, by their names in the literature, and the exact solver as one of
+them.
 
-Each of ``RULES`` makes a policy that plays any number of lanes. Greedy rules choose as they go; planners (POP, VBPP,
-exact) work out a whole plan and then play it.
+Each of ``RULES`` makes a policy that plays any number of lanes. Greedy rules choose as they go;
+planners (POP, VBPP, exact) work out a whole plan and then play it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from rlsched.envs.vmr.cluster import AntiAffinitySet, Cluster, Migration
 from rlsched.envs.vmr.exact_model import Replay
 from rlsched.envs.vmr.exact_order import order_moves
 from rlsched.envs.vmr.legality import is_blocked
-from rlsched.envs.vmr.objectives import Objective, parse_objective
+from rlsched.envs.vmr.objectives import Objective
 from rlsched.envs.vmr.placement import lift, place
 from rlsched.envs.vmr.potential import (
     NO_GAIN,
@@ -66,15 +67,18 @@ class Random(Guide):
         return np.where(mask, 0.0, -np.inf).astype(np.float32)
 
 
-# --- the published greedy ------------------------------------------------------------------------------------
+# --- the published greedy -------------------------------------------------------------------------
 
 
 class HA(Policy):
-    """Heuristic algorithm: the VM whose leaving removes most fragments, then the node where it adds least.
+    """Heuristic algorithm: the VM whose leaving removes most fragments, then the node where it adds
+    least.
 
-    VMs of up to 16 cores on both nodes together; the own PM is no target; stops when the move gains nothing.
+    VMs of up to 16 cores on both nodes together; the own PM is no target; stops when the move gains
+    nothing.
 
-    Source: VM2RL (EuroSys 2025); ``baselines/heuristics.py`` of github.com/bytedance/DRL-based-VM-Rescheduling.
+    Source: VM2RL (EuroSys 2025); ``baselines/heuristics.py`` of
+    github.com/bytedance/DRL-based-VM-Rescheduling.
     """
 
     name = "ha"
@@ -120,7 +124,9 @@ def best_other_node(lane: int, c: Clusters, s: State, w: Worth, v: int) -> int:
 
 @helper
 def can_host(lane: int, c: Clusters, s: State, v: int, node: int) -> bool:
-    """Return whether a node has room for a VM and no rival of it; for a double VM ask node 0 of a PM."""
+    """Return whether a node has room for a VM and no rival of it; for a double VM ask node 0 of a
+    PM.
+    """
     i, pm = s.instance[lane], node // 2
     k, double = c.vm_class[i, v], s.vm_numa[lane, v] == 2
     if not c.pm_active[i, pm] or (double and node % 2 == 1):
@@ -140,7 +146,7 @@ def insertion_gain(lane: int, c: Clusters, s: State, w: Worth, v: int, node: int
     return gain(lane, c, s, w, node // 2, where, c.class_cores[i, k], c.class_mem_mb[i, k])
 
 
-# --- planners ------------------------------------------------------------------------------------------------
+# --- planners -------------------------------------------------------------------------------------
 
 
 class MigrationPlanner(Planner):
@@ -159,13 +165,16 @@ class MigrationPlanner(Planner):
 
 
 class AlphaVBPP(MigrationPlanner):
-    """Vector bin packing in rounds of alpha VMs, looking back: a round repacks VMs of the rounds before too.
+    """Vector bin packing in rounds of alpha VMs, looking back: a round repacks VMs of the rounds
+    before too.
 
-    A round takes out the alpha VMs whose leaving removes most fragments, one after another, then packs them again,
-    largest first, each on the node where it adds least fragments, the fullest of equals; it is taken back if the
-    objective did not improve, and the rule ends. Rounds go on while migrations are left.
+    A round takes out the alpha VMs whose leaving removes most fragments, one after another, then
+    packs them again, largest first, each on the node where it adds least fragments, the fullest of
+    equals; it is taken back if the objective did not improve, and the rule ends. Rounds go on while
+    migrations are left.
 
-    Source: the baseline of that name in VM2RL (EuroSys 2025), whose code is not published; this is our reading.
+    Source: the baseline of that name in VM2RL (EuroSys 2025), whose code is not published; this is
+    our reading.
     """
 
     name = "alpha_vbpp"
@@ -198,7 +207,9 @@ def repack(
             v, best, leaving = -1, -np.inf, 0.0
             for u in range(c.num_vms[i]):
                 if c.vm_movable[i, u] and not is_out[lane, u]:
-                    cores = c.class_cores[i, c.vm_class[i, u]] * (2 if s.vm_numa[lane, u] == 2 else 1)
+                    cores = c.class_cores[i, c.vm_class[i, u]] * (
+                        2 if s.vm_numa[lane, u] == 2 else 1
+                    )
                     g = removal_gain(lane, c, s, w, u)
                     if g - cores / c.grain[0] > best:
                         best, v, leaving = g - cores / c.grain[0], u, g
@@ -224,7 +235,9 @@ def repack(
 def pack_again(
     lane: int, c: Clusters, s: State, w: Worth, num: int, is_out: Array, out: Array
 ) -> float:
-    """Put the VMs taken out back, largest first; return the gain, or -inf if one went home by force."""
+    """Put the VMs taken out back, largest first; return the gain, or -inf if one went home by
+    force.
+    """
     i, total = s.instance[lane], 0.0
     for _ in range(num):
         v, size, row = -1, -1, -1
@@ -249,12 +262,15 @@ def pack_again(
 
 
 class POP(MigrationPlanner):
-    """Partitioned optimisation: contiguous parts of the PM list, solved one by one with their share of the limit.
+    """Partitioned optimisation: contiguous parts of the PM list, solved one by one with their share
+    of the limit.
 
-    A part is solved by :func:`rlsched.envs.vmr.exact.solve` where OR-Tools is installed, else by the greedy
-    potential. VMs stay within their part; a move that a rack set with members elsewhere forbids is left out.
+    A part is solved by :func:`rlsched.envs.vmr.exact.solve` where OR-Tools is installed, else by
+    the greedy potential. VMs stay within their part; a move that a rack set with members elsewhere
+    forbids is left out.
 
-    Source: POP (Narayanan et al., SOSP 2021) as used by VM2RL (EuroSys 2025): halves of the PM list.
+    Source: POP (Narayanan et al., SOSP 2021) as used by VM2RL (EuroSys 2025): halves of the PM
+    list.
 
     Attributes:
         time_limit_s: seconds for all parts together.
@@ -268,7 +284,9 @@ class POP(MigrationPlanner):
     def migrations(self, sim: VMRSimulator, lane: int, limit: int) -> Sequence[Migration]:
         cluster, start = sim.cluster(lane), perf_counter()
         moves: list[Migration] = []
-        bounds = np.linspace(0, cluster.num_pms, min(self.num_parts, cluster.num_pms) + 1).astype(int)
+        bounds = np.linspace(0, cluster.num_pms, min(self.num_parts, cluster.num_pms) + 1).astype(
+            int
+        )
         for part in range(len(bounds) - 1):
             piece, vms = part_of(cluster, bounds[part], bounds[part + 1])
             if piece is None:
@@ -282,7 +300,9 @@ class POP(MigrationPlanner):
 
 
 def part_of(cluster: Cluster, first: int, end: int) -> tuple[Cluster | None, NDArray[np.int_]]:
-    """Return the cluster of PMs ``first`` to ``end - 1`` and the rows of its VMs; None if it has none."""
+    """Return the cluster of PMs ``first`` to ``end - 1`` and the rows of its VMs; None if it has
+    none.
+    """
     vms = np.flatnonzero((cluster.vm_pm >= first) & (cluster.vm_pm < end))
     if not len(vms):
         return None, vms
@@ -313,7 +333,9 @@ def part_of(cluster: Cluster, first: int, end: int) -> tuple[Cluster | None, NDA
 def solve_part(
     cluster: Cluster, objective: Objective, limit: int, time_limit_s: float
 ) -> Sequence[Migration]:
-    """Return a plan for one part, exact where OR-Tools is installed, else greedy on the potential."""
+    """Return a plan for one part, exact where OR-Tools is installed, else greedy on the
+    potential.
+    """
     greedy = potential_plan(cluster, objective, limit)
     if find_spec("ortools") is None:
         return greedy
@@ -356,14 +378,12 @@ class Exact(MigrationPlanner):
         return float(np.mean(self._bounds)) if self._bounds else None
 
 
-# --- plans ---------------------------------------------------------------------------------------------------
+# --- plans ----------------------------------------------------------------------------------------
 
 
 def potential_plan(cluster: Cluster, objective: Objective, limit: int) -> list[Migration]:
     """Return the greedy potential's plan for a cluster, cut at its best."""
-    sim = VMRSimulator(
-        [cluster], 1, objective=objective.name, migration_limit=limit, observe=False
-    )
+    sim = VMRSimulator([cluster], 1, objective=objective.name, migration_limit=limit, observe=False)
     sim.reset(instances=[0])
     return migrations_of(sim, 0, rollout(sim, 0, Potential()).choices)
 
@@ -413,4 +433,5 @@ RULES: dict[str, Callable[[Any], Policy]] = {
     "exact_aggregated": _exact("exact_aggregated", exact.solve_aggregated),
     "exact_per_vm": _exact("exact_per_vm", exact.solve_per_vm),
 }
-"""Name -> policy of a configuration; ``:beam_32`` or, after a solver, ``:10s`` is added by the evaluation."""
+"""Name -> policy of a configuration; ``:beam_32`` or, after a solver, ``:10s`` is added by the
+evaluation."""
