@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from rlsched.agents.encoder import GraphEncoder
 from rlsched.config.schema import AgentConfig
+from rlsched.core.errors import ConfigError
 from rlsched.core.graph import ACTION_MASK, GraphSpec
 from rlsched.core.policy import Guide
 from rlsched.core.simulator import Simulator
@@ -65,6 +66,18 @@ class GraphPolicy(nn.Module):
 
 def _head(hidden: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1))
+
+
+def torch_device(name: str) -> torch.device:
+    """Return the device that ``device=auto|cpu|cuda`` means on this machine.
+
+    Raises:
+        ConfigError: cuda is asked for and torch sees no GPU.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device=cuda: torch sees no GPU here; use device=cpu, or auto.")
+    has_gpu = name != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda" if has_gpu else "cpu")
 
 
 def as_tensors(observation: Mapping[str, NDArray], device: str | torch.device = "cpu") -> dict[str, Tensor]:

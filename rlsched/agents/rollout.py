@@ -49,10 +49,11 @@ class Collector:
     Args:
         sim: the lanes; reset on first use.
         seed: of the choices sampled.
+        device: of the network, and of the rollouts.
     """
 
-    def __init__(self, sim: Simulator, seed: int) -> None:
-        self.sim = sim
+    def __init__(self, sim: Simulator, seed: int, device: torch.device | str = "cpu") -> None:
+        self.sim, self.device = sim, device
         self.generator = torch.Generator().manual_seed(seed)
         self._returns = np.zeros(sim.num_envs)
         sim.reset(seed=seed)
@@ -66,11 +67,11 @@ class Collector:
         ended_returns: list[float] = []
         ended_metrics: dict[str, list[float]] = {}
         for _ in range(steps):
-            observation = observe(sim)
+            observation = observe(sim, self.device)
             logits, value = forward(observation)
             log_probs = torch.log_softmax(logits, dim=-1)
             action = torch.multinomial(log_probs.exp().cpu(), 1, generator=self.generator).squeeze(-1)
-            chosen = log_probs.gather(1, action.to(logits.device)[:, None]).squeeze(1)
+            chosen = log_probs.gather(1, action.to(self.device)[:, None]).squeeze(1)
             sim.step(action.numpy())
             reward, done = np.array(sim.reward), np.array(sim.terminated)
             self._returns += reward
@@ -82,24 +83,24 @@ class Collector:
                     ended_metrics.setdefault(name, []).extend(figure[done].tolist())
                 self._returns[done] = 0
                 sim.reset(done)
-        last_value = forward(observe(sim))[1].cpu()
+        last_value = forward(observe(sim, self.device))[1].cpu()
         actions, chosen, logits, values, rewards, dones = (torch.stack(x) for x in zip(*rows, strict=True))
         advantages, returns = gae(rewards, values.cpu(), dones, last_value, gamma, gae_lambda)
         return Rollout(
             observation={key: torch.cat([o[key] for o in observations]) for key in observations[0]},
-            actions=actions.flatten(),
-            log_probs=chosen.cpu().flatten(),
-            logits=logits.cpu().flatten(0, 1),
-            advantages=advantages.flatten(),
-            returns=returns.flatten(),
+            actions=actions.flatten().to(self.device),
+            log_probs=chosen.flatten(),
+            logits=logits.flatten(0, 1),
+            advantages=advantages.flatten().to(self.device),
+            returns=returns.flatten().to(self.device),
             episode_returns=ended_returns,
             episode_metrics=ended_metrics,
         )
 
 
-def observe(sim: Simulator) -> dict[str, Tensor]:
+def observe(sim: Simulator, device: torch.device | str = "cpu") -> dict[str, Tensor]:
     """Return a copy of the observation as tensors: the simulator overwrites its own in place."""
-    return {key: torch.from_numpy(np.array(x)) for key, x in sim.observation().items()}
+    return {key: torch.from_numpy(np.array(x)).to(device) for key, x in sim.observation().items()}
 
 
 def gae(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray.tune.search import BasicVariantGenerator
 from rich.console import Console
 
 from rlsched.agents import training
@@ -38,27 +40,11 @@ def sweep(config: TrainConfig, folder: Path) -> Path:
         raise ConfigError(
             "sweep.space is empty; name settings, e.g. '+sweep.space={trainer.lr: [1e-4, 1e-3]}'."
         )
-    trainer, console = config.trainer, Console(stderr=True)
+    trainer = config.trainer
     num_cpus = 1 + trainer.num_env_runners + trainer.num_learners
     started = start_ray(config, num_cpus * config.sweep.max_concurrent)
     try:
-        with quiet():
-            tuner = tune.Tuner(
-                tune.with_resources(
-                    tune.with_parameters(_trial, config=config, folder=folder), {"cpu": num_cpus}
-                ),
-                param_space=space,
-                tune_config=tune.TuneConfig(
-                    metric=LOSS,
-                    mode="min",
-                    num_samples=config.sweep.num_samples,
-                    max_concurrent_trials=config.sweep.max_concurrent,
-                ),
-                run_config=tune.RunConfig(
-                    name="tune", storage_path=str(folder), verbose=0, callbacks=[_Announce(console)]
-                ),
-            )
-            results: Any = tuner.fit()
+        results: Any = _tuner(config, folder, space, num_cpus).fit()
     finally:
         stop_ray(started)
     trials = sorted((r.metrics for r in results if r.metrics and LOSS in r.metrics), key=_loss)
@@ -68,7 +54,7 @@ def sweep(config: TrainConfig, folder: Path) -> Path:
         )
     ranking = [{k: t[k] for k in (*_REPORTED, "config")} for t in trials]
     (folder / "sweep.json").write_text(json.dumps(ranking, indent=2))
-    console.print(f"Best: {_line(trials[0])}")
+    _say(f"Best: {_line(trials[0])}")
     return Path(trials[0]["folder"])
 
 
@@ -126,6 +112,28 @@ def changed(config: Any, settings: Mapping[str, Any], prefix: str = "") -> Any:
     return config
 
 
+def _tuner(config: TrainConfig, folder: Path, space: dict[str, Any], num_cpus: int) -> tune.Tuner:
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its tables are printed whatever verbose says
+    trial = tune.with_parameters(_trial, config=config, folder=folder)
+    with quiet():
+        return tune.Tuner(
+            tune.with_resources(trial, {"cpu": num_cpus}),
+            param_space=space,
+            tune_config=tune.TuneConfig(
+                metric=LOSS,
+                mode="min",
+                search_alg=BasicVariantGenerator(
+                    max_concurrent=config.sweep.max_concurrent, random_state=config.seed
+                ),
+                num_samples=config.sweep.num_samples,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name="tune", storage_path=str(folder), verbose=0, callbacks=[_Announce()]
+            ),
+        )
+
+
 _REPORTED = (LOSS, "metric", "score", "steps", "folder")
 
 
@@ -146,15 +154,16 @@ def _trial(settings: dict[str, Any], config: TrainConfig, folder: Path) -> None:
 class _Announce(tune.Callback):
     """Prints one line per finished trial."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
-
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         if trial.last_result and LOSS in trial.last_result:
-            self.console.print(_line(trial.last_result | {"config": trial.config}))
+            _say(_line(trial.last_result | {"config": trial.config}))
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        self.console.print(f"{trial.trial_id} failed: {trial.config}")
+        _say(f"{trial.trial_id} failed: {trial.config}")
+
+
+def _say(text: str) -> None:
+    Console(stderr=True).print(text, highlight=False)
 
 
 def _line(result: Mapping[str, Any]) -> str:

@@ -1,5 +1,4 @@
-"""An exported policy, run by onnxruntime: neither torch nor the environment it was trained in is
-needed.
+"""An exported policy, run by onnxruntime; torch is not needed.
 
 The file's inputs are the observation's arrays as the graph declares them
 (``GraphSpec.input_names``), raw and batch first; its outputs are ``logits`` (B, A) float32, masked
@@ -91,13 +90,13 @@ class OnnxPolicy(Guide):
             }
         except (ValueError, KeyError, TypeError):
             raise CheckpointError(
-                f"'{self.path}' is an ONNX model but no policy of rlsched: its metadata lack a readable "
-                f"{GRAPH_KEY!r}. Write one with python -m rlsched.export."
+                f"'{self.path}' is an ONNX model but no policy of rlsched: its metadata lack "
+                f"a readable {GRAPH_KEY!r}. Write one with python -m rlsched.export."
             ) from None
         if not set(inputs) <= known or not outputs >= set(OUTPUTS):
             raise CheckpointError(
-                f"'{self.path}': inputs {sorted(inputs)} and outputs {sorted(outputs)}; expected inputs among "
-                f"{sorted(known)} and outputs {sorted(OUTPUTS)}. Export it again."
+                f"'{self.path}': inputs {sorted(inputs)} and outputs {sorted(outputs)}; expected "
+                f"inputs among {sorted(known)} and outputs {sorted(OUTPUTS)}. Export it again."
             )
         return inputs
 
@@ -124,5 +123,6 @@ def _open(path: Path, threads: int) -> Any:
     except Exception as error:  # onnxruntime raises many types without a common base
         first = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise CheckpointError(
-            f"'{path}': onnxruntime cannot read it ({first}); it is corrupted or no ONNX file. Export it again."
+            f"'{path}': onnxruntime cannot read it ({first}); it is corrupted or no ONNX file. "
+            "Export it again."
         ) from error

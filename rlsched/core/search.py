@@ -1,4 +1,4 @@
-"""Search over forked lanes: best of K sampled rollouts, beam search, both also under a time budget.
+"""Search over forked lanes: best of K, beam, large neighbourhood; also under a time budget.
 
 A search plays copies of a lane and keeps the best plan seen, judged by the problem's own metric;
 where STOP may end an episode early, every state on the way is a result. Any guide serves, in any
@@ -46,9 +46,7 @@ FOREVER = float("inf")
 
 
 class Plan(NamedTuple):
-    """What a search found: the metric it ends with, lower is better, and the choices that lead
-    there.
-    """
+    """What a search found: its cost (the metric, lower is better) and the choices to it."""
 
     cost: float
     choices: tuple[int, ...]
@@ -107,9 +105,7 @@ class Searched(Planner):
         return list(self.improve(sim, lane, deadline))[-1].choices
 
     def improve(self, sim: Simulator, lane: int, deadline: float = FOREVER) -> Iterator[Plan]:
-        """Yield ever better plans, the first whatever it is, until the size or the time is used
-        up.
-        """
+        """Yield ever better plans, the first whatever it is, until size or time is used up."""
         best: Plan | None = None
         for found in self._search(sim, lane, deadline):
             if best is None or found.cost < best.cost:
@@ -146,8 +142,7 @@ class Beam(Searched):
 
 
 class LNS(Searched):
-    """Large neighbourhood search: drop a part of the best plan, replay the rest, let the guide fill
-    up.
+    """Large neighbourhood search: drop a part of the best plan, let the guide fill up again.
 
     Starts from the best of a batch of rollouts; K counts batches. Only where STOP may end an
     episode early: there a plan stays a plan when decisions are left out.
@@ -178,7 +173,7 @@ def with_search(policy: Policy, spec: str, seed: int = 0) -> Policy:
 
     Args:
         policy: the guide, or a policy with a ``time_limit_s``.
-        spec: ``best_of_16``, ``beam_32``, with seconds ``best_of_1s``, ``beam_0.5s``; ``10s`` for a
+        spec: ``best_of_16``, ``beam_32``, ``lns_100``, with seconds ``beam_0.5s``; ``10s`` for a
             solver.
         seed: of sampling.
 
@@ -192,8 +187,7 @@ def with_search(policy: Policy, spec: str, seed: int = 0) -> Policy:
     match = SPEC.fullmatch(spec)
     if match is None:
         raise ConfigError(
-            f"Search {spec!r}: cannot be read; allowed: best_of_<K>, beam_<width>, best_of_<seconds>s, "
-            "beam_<seconds>s, e.g. potential:beam_32; <seconds>s after a solver, e.g. exact:10s."
+            f"Search {spec!r} is unreadable; allowed: best_of_<K>, beam_<width>, lns_<rounds>, "
         )
     if not isinstance(policy, Guide):
         raise ConfigError(f"{policy.name!r} scores no choices, so it cannot guide a search.")
@@ -204,9 +198,9 @@ def with_search(policy: Policy, spec: str, seed: int = 0) -> Policy:
 
 
 def rollout(sim: Simulator, lane: int, policy: Policy, deadline: float = FOREVER) -> Plan:
-    """Return what a policy's own choices lead to, cut where the metric was best if it may stop
-    there.
-    """
+    """Return what a policy's own choices lead to, cut where it is best if it may stop there."""
+    if isinstance(policy, Searched):
+        return list(policy.improve(sim, lane, deadline))[-1]
     if isinstance(policy, Planner):
         return _measured(sim, lane, policy.plan(sim, lane))
     return _roll(sim, lane, 1, policy, lambda copies, _: policy.choose(copies), deadline)
@@ -310,8 +304,7 @@ def recreate(
     seed: int = 0,
     deadline: float = FOREVER,
 ) -> Plan:
-    """Return the best of ``num`` plans that keep random parts of a plan and fill up with sampled
-    decisions.
+    """Return the best of ``num`` plans that keep random parts of a plan and sample the rest.
 
     Args:
         sim: the simulator.
@@ -381,7 +374,8 @@ def beam(sim: Simulator, lane: int, guide: Guide, width: int, deadline: float = 
     best_depth = 0
     while alive.any() and perf_counter() < deadline:
         ways = guide.expand(front, BRANCHING) or _expand(guide, front)
-        base = guide.value(front) if guide.is_gain else rank
+        worth = guide.value(front) if guide.is_gain else None
+        base = rank if worth is None else worth
         scores = np.where(alive[:, None], base[:, None] + ways.scores, -np.inf)
         picked = _select(scores, ways.keys, width)
         if not len(picked):

@@ -16,8 +16,8 @@ from rlsched.core.errors import ConfigError
 from rlsched.core.policy import Policy
 from rlsched.core.registry import Problem
 
-REPEAT_BELOW_S = 60.0
-"""A first play shorter than this is played again, for it may have compiled; solvers' are not."""
+REPEAT_BELOW_S = 30.0
+"""A first play shorter than this is played again: its time would count what it compiled."""
 
 Played = Callable[[str, int, Any], None]
 """``(policy, instance row, simulator)``: called after each play, for pictures."""
@@ -183,16 +183,15 @@ def _play(
     policy = entrant.get()
     observe = getattr(policy, "needs_observation", True)
     sim = problem.make(config, 1, instances=[instance], seed=seed, observe=observe)
-    is_warm = entrant.is_warm or hasattr(policy, "time_limit_s")
-    entrant.is_warm = True
     for _ in range(2):
         sim.reset(seed=seed + row, instances=[0])
         start = float(sim.metrics()[sim.metric][0])
         begin = time.perf_counter()
         rounds = policy.play(sim)
         seconds = time.perf_counter() - begin
-        if is_warm or seconds > REPEAT_BELOW_S:
+        if entrant.is_warm or seconds > REPEAT_BELOW_S:
             break
+    entrant.is_warm = True
     if not sim.terminated.all():
         raise ConfigError(
             f"policy {entrant.label!r} left {name!r} unfinished; play() must end every lane."

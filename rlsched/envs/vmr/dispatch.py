@@ -1,13 +1,11 @@
 """A cluster snapshot in, a migration plan out: the portfolio, anytime, with neither torch nor ray.
 
-Without a budget the plan is the policy's own. With one, each part may improve on the best plan so
-far:
+Without a budget the plan is the policy's own. With one, each part may better the plan so far:
 1. the greedy potential, in milliseconds;
 2. the policy's own plan, within a fifth of the budget;
-3. sampled rollouts and a narrow beam on the potential, within a tenth;
-4. exact repair from the best plan (where OR-Tools is installed); it may prove a plan optimal, which
-ends it all;
-5. searches of growing width on the policy and on the potential, in turns, while time is left.
+3. a beam and large neighbourhood search on the potential, within another fifth;
+4. exact repair from the best plan, where OR-Tools is installed; a proven optimum ends it all;
+5. large neighbourhood search from the best plan, the policy and the potential filling up in turns.
 A plan is checked move by move by a replay that knows nothing of the simulator before it is
 returned.
 """
@@ -88,8 +86,7 @@ def dispatch(
 
 
 def make_policy(name: str, config: Any, seed: int = 0) -> Policy:
-    """Return the policy of a name: a rule or an ``.onnx`` file, with ``:search`` after it where
-    wanted.
+    """Return the policy of a name: a rule or an ``.onnx`` file, ``:search`` after it if wanted.
 
     Raises:
         UnknownName: it is neither.
@@ -122,7 +119,8 @@ class Portfolio(Planner):
     def __init__(self, config: Any, policy: Policy, time_limit_s: float) -> None:
         self.config, self.policy, self.time_limit_s = config, policy, time_limit_s
         self.name = f"{policy.name}:portfolio_{time_limit_s:g}s"
-        self._is_warm, self._bound = False, None
+        self._is_warm = False
+        self._bound: float | None = None
 
     def plan(self, sim: Simulator, lane: int) -> list[int]:
         assert isinstance(sim, VMRSimulator)
@@ -165,7 +163,8 @@ class Planning:
         self.cluster, self.goal = cluster, config.goal
         self.objective = self.sim.objective
         self.best: Sequence[Migration] = ()
-        self.found_by, self.bound = "start", None
+        self.found_by = "start"
+        self.bound: float | None = None
         self.curve = [self._point()]
 
     @property
@@ -178,9 +177,7 @@ class Planning:
         return self.objective.rate(self.cluster.migrate(plan))
 
     def rank(self, plan: Sequence[Migration]) -> tuple[float, int]:
-        """Return what plans are compared by, lower is better: the rate, or with a goal met the
-        moves.
-        """
+        """Return what plans are compared by: the rate, or with a goal met the moves."""
         rate = self.rate(plan)
         is_met = self.goal is not None and rate <= self.goal
         return (-1.0 if is_met else rate), len(plan)
@@ -207,6 +204,8 @@ class Planning:
         yield "potential", self._moves(rollout(self.sim, 0, potential, deadline).choices)
         if not isinstance(policy, Potential):
             until = perf_counter() + OWN_SHARE * budget_s
+            if hasattr(policy, "time_limit_s"):
+                policy.time_limit_s = min(policy.time_limit_s, OWN_SHARE * budget_s)
             yield policy.name, self._moves(rollout(self.sim, 0, policy, until).choices)
         until = min(perf_counter() + SEARCH_SHARE * budget_s, deadline)
         found = beam(self.sim, 0, potential, BEAM_WIDTH, until)
@@ -305,9 +304,7 @@ def check_plan(cluster: Cluster, migrations: Sequence[Migration], limit: int) ->
 
 
 def records(cluster: Cluster, migrations: Sequence[Migration]) -> list[dict[str, Any]]:
-    """Return migrations with the ids of their cluster; a VM that moves twice leaves from where it
-    then is.
-    """
+    """Return migrations with the cluster's ids; a VM that moves twice leaves from where it is."""
     pm, numa, out = cluster.vm_pm.copy(), cluster.vm_numa.copy(), []
     for move in migrations:
         out.append(
@@ -331,15 +328,14 @@ def _one_cluster(path: str | Path, config: Any) -> Cluster:
     clusters = load_instances(path, merge=config.merge_clusters)
     if len(clusters) != 1:
         raise InstanceError(
-            f"'{path}' holds {len(clusters)} clusters; give a file of one, or env.merge_clusters=true."
+            f"'{path}' holds {len(clusters)} clusters; give a file of one, or "
+            "env.merge_clusters=true."
         )
     return clusters[0]
 
 
 def _warm_up(policy: Policy, cluster: Cluster, config: Any, has_budget: bool) -> None:
-    """Load compiled code and libraries on a few PMs of the cluster: part of loading, not of
-    planning.
-    """
+    """Load compiled code and libraries, on a few PMs: part of loading, not of planning."""
     hosts = np.unique(cluster.vm_pm)[:WARM_UP_PMS]
     piece, _ = part_of(cluster, int(hosts[0]), int(hosts[-1]) + 1)
     if piece is None:

@@ -48,7 +48,9 @@ class Worth(NamedTuple):
 
     weight: Array  # (1,) float64
     scale: Array  # (I, T) float64, slots of ``grain`` cores that a unit of a term is worth
-    by_free: Array  # (F,) float64, slots of a NUMA node by free cores; empty unless all terms are ``cores``
+    by_free: (
+        Array  # (F,) float64, slots by a node's free cores; empty unless all terms are ``cores``
+    )
     gain: Array  # (B, C, NUM_INSERTIONS) float64, best insertions of a class, descending
     node: Array  # (B, C, NUM_INSERTIONS) int32, where; -1 = none
     seen: Array  # (B, N) int32, class whose VMs of this node were looked at last
@@ -112,9 +114,7 @@ def change(
     e1: int,
     more: int,
 ) -> float:
-    """Return what a PM's worth gains if its nodes took ``d`` cores, ``e`` MB and it ``more``
-    VMs.
-    """
+    """Return what a PM gains if its nodes took ``d`` cores, ``e`` MB, and it ``more`` VMs."""
     i, a = s.instance[lane], 2 * pm
     f0, f1 = s.free[lane, a], s.free[lane, a + 1]
     if w.by_free.shape[0] > 0:
@@ -202,9 +202,7 @@ def insert(lane: int, w: Worth, k: int, node: int, g: float) -> None:
 
 @helper
 def best_gain(lane: int, c: Clusters, s: State, w: Worth, v: int) -> float:
-    """Return the gain of a VM's best move; -inf if it has none. Its class's insertions must be
-    known.
-    """
+    """Return the gain of a VM's best move, -inf if none; after its class's insertions."""
     i, k, home = s.instance[lane], c.vm_class[s.instance[lane], v], s.vm_pm[lane, v]
     sibling = 2 * home + 1 - s.vm_numa[lane, v] if s.vm_numa[lane, v] < 2 else -1
     best, found = -np.inf, False
@@ -313,9 +311,7 @@ def keep(lane: int, gains: Array, choices: Array, v: int, node: int, g: float) -
 def keep_moves_of(
     lane: int, c: Clusters, s: State, w: Worth, v: int, gains: Array, choices: Array
 ) -> None:
-    """Offer a VM's moves to its class's best insertions, and to its sibling node, to the lane's
-    best ones.
-    """
+    """Keep a VM's moves to its class's best insertions and to its sibling node, if good."""
     i, k, home = s.instance[lane], c.vm_class[s.instance[lane], v], s.vm_pm[lane, v]
     last = gains.shape[1] - 1
     leaving = removal_gain(lane, c, s, w, v)

@@ -1,5 +1,4 @@
-"""Published rescheduling rules, by their names in the literature, and the exact solver as one of
-them.
+"""Published rescheduling rules by their names in the literature, and the exact solver as one.
 
 Each of ``RULES`` makes a policy that plays any number of lanes. Greedy rules choose as they go;
 planners (POP, VBPP, exact) work out a whole plan and then play it.
@@ -71,8 +70,7 @@ class Random(Guide):
 
 
 class HA(Policy):
-    """Heuristic algorithm: the VM whose leaving removes most fragments, then the node where it adds
-    least.
+    """Heuristic algorithm: the VM whose leaving removes most fragments, then its best new node.
 
     VMs of up to 16 cores on both nodes together; the own PM is no target; stops when the move gains
     nothing.
@@ -124,9 +122,7 @@ def best_other_node(lane: int, c: Clusters, s: State, w: Worth, v: int) -> int:
 
 @helper
 def can_host(lane: int, c: Clusters, s: State, v: int, node: int) -> bool:
-    """Return whether a node has room for a VM and no rival of it; for a double VM ask node 0 of a
-    PM.
-    """
+    """Return whether a node (node 0 for a double VM) has room for a VM and no rival of it."""
     i, pm = s.instance[lane], node // 2
     k, double = c.vm_class[i, v], s.vm_numa[lane, v] == 2
     if not c.pm_active[i, pm] or (double and node % 2 == 1):
@@ -165,8 +161,7 @@ class MigrationPlanner(Planner):
 
 
 class AlphaVBPP(MigrationPlanner):
-    """Vector bin packing in rounds of alpha VMs, looking back: a round repacks VMs of the rounds
-    before too.
+    """Vector bin packing in rounds of alpha VMs; a round may repack VMs of earlier ones.
 
     A round takes out the alpha VMs whose leaving removes most fragments, one after another, then
     packs them again, largest first, each on the node where it adds least fragments, the fullest of
@@ -235,9 +230,7 @@ def repack(
 def pack_again(
     lane: int, c: Clusters, s: State, w: Worth, num: int, is_out: Array, out: Array
 ) -> float:
-    """Put the VMs taken out back, largest first; return the gain, or -inf if one went home by
-    force.
-    """
+    """Put the VMs taken out back, largest first; return the gain, -inf if one had no place."""
     i, total = s.instance[lane], 0.0
     for _ in range(num):
         v, size, row = -1, -1, -1
@@ -262,8 +255,7 @@ def pack_again(
 
 
 class POP(MigrationPlanner):
-    """Partitioned optimisation: contiguous parts of the PM list, solved one by one with their share
-    of the limit.
+    """Partitioned optimisation: contiguous parts of the PM list, each with its share of the limit.
 
     A part is solved by :func:`rlsched.envs.vmr.exact.solve` where OR-Tools is installed, else by
     the greedy potential. VMs stay within their part; a move that a rack set with members elsewhere
@@ -300,9 +292,7 @@ class POP(MigrationPlanner):
 
 
 def part_of(cluster: Cluster, first: int, end: int) -> tuple[Cluster | None, NDArray[np.int_]]:
-    """Return the cluster of PMs ``first`` to ``end - 1`` and the rows of its VMs; None if it has
-    none.
-    """
+    """Return the cluster of PMs ``first`` to ``end - 1``, None without VMs, and their rows."""
     vms = np.flatnonzero((cluster.vm_pm >= first) & (cluster.vm_pm < end))
     if not len(vms):
         return None, vms
@@ -333,9 +323,7 @@ def part_of(cluster: Cluster, first: int, end: int) -> tuple[Cluster | None, NDA
 def solve_part(
     cluster: Cluster, objective: Objective, limit: int, time_limit_s: float
 ) -> Sequence[Migration]:
-    """Return a plan for one part, exact where OR-Tools is installed, else greedy on the
-    potential.
-    """
+    """Return a plan for one part: exact where OR-Tools is installed, else greedy."""
     greedy = potential_plan(cluster, objective, limit)
     if find_spec("ortools") is None:
         return greedy
