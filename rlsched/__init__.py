@@ -20,7 +20,9 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "load_policy", "make", "make_vec"]
 
 
-def make(env: str, *, seed: int = 0, render_mode: str | None = None, **options: Any) -> SimulatorEnv:
+def make(
+    env: str, *, seed: int = 0, render_mode: str | None = None, **options: Any
+) -> SimulatorEnv:
     """Return one Gymnasium environment.
 
     Args:
@@ -41,7 +43,7 @@ def make(env: str, *, seed: int = 0, render_mode: str | None = None, **options: 
 def make_vec(
     env: str, num_envs: int = 1, *, seed: int = 0, render_mode: str | None = None, **options: Any
 ) -> SimulatorVectorEnv:
-    """Return ``num_envs`` lanes as one Gymnasium vector environment; arguments as for :func:`make`."""
+    """Return ``num_envs`` lanes as one Gymnasium vector environment; else as :func:`make`."""
     from rlsched.core.gym import SimulatorVectorEnv
 
     return SimulatorVectorEnv(_simulator(env, num_envs, seed, options), seed, render_mode)

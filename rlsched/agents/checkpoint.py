@@ -1,8 +1,9 @@
-"""Checkpoints: a folder with weights (safetensors), what they are for, and a readable copy of the settings.
+"""Checkpoints: a folder with weights (safetensors) that say what they are for.
 
-``weights.safetensors`` is complete in itself: its metadata carries the format, the version of rlsched, the graph
-schema, the size of the network and the environment's options. Nothing is ever unpickled. Files are replaced
-atomically, so a kill at any time leaves the one before.
+``weights.safetensors`` is complete in itself: its metadata carries the format, the version of
+rlsched, the graph
+schema, the size of the network and the environment's options. Nothing is ever unpickled. Files are
+replaced atomically, so a kill at any time leaves the one before.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ def save_checkpoint(
         "rlsched_version": rlsched.__version__,
         "graph": network.graph.to_json(),
         "agent": json.dumps(asdict(network.config)),
-        "env": json.dumps(asdict(env) if is_dataclass(env) and not isinstance(env, type) else dict(env)),
+        "env": json.dumps(
+            asdict(env) if is_dataclass(env) and not isinstance(env, type) else dict(env)
+        ),
         "figures": json.dumps({k: float(v) for k, v in figures.items()}),
     }
     save_tensors(folder / WEIGHTS, network.state_dict(), metadata)
@@ -82,7 +85,8 @@ def load_checkpoint(folder: str | Path, device: str = "cpu") -> tuple[GraphPolic
     tensors, metadata = load_tensors(path, device)
     if metadata.get("format") != FORMAT:
         raise CheckpointError(
-            f"{path}: format {metadata.get('format')!r}, expected {FORMAT!r}; it was not written by rlsched.train."
+            f"{path}: format {metadata.get('format')!r}, expected {FORMAT!r}; "
+            "it was not written by rlsched.train."
         )
     try:
         info = CheckpointInfo(
@@ -95,7 +99,9 @@ def load_checkpoint(folder: str | Path, device: str = "cpu") -> tuple[GraphPolic
         network = GraphPolicy(info.graph, info.agent)
         network.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: the checkpoint is inconsistent ({_first_line(error)}).") from None
+        raise CheckpointError(
+            f"{path}: the checkpoint is inconsistent ({_first_line(error)})."
+        ) from None
     return network.to(device).eval(), info
 
 
@@ -113,7 +119,9 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     """Write a safetensors file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, partial, dict(metadata))
+    save_file(
+        {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, partial, dict(metadata)
+    )
     os.replace(partial, path)
 
 
@@ -124,14 +132,20 @@ def load_tensors(path: Path, device: str = "cpu") -> tuple[dict[str, Tensor], di
         CheckpointError: it is missing, too large, or not safetensors.
     """
     if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such checkpoint file; give a folder that holds {WEIGHTS}.")
+        raise CheckpointError(
+            f"{path}: there is no such checkpoint file; give a folder that holds {WEIGHTS}."
+        )
     if path.stat().st_size > MAX_BYTES:
-        raise CheckpointError(f"{path}: {path.stat().st_size} bytes, more than the {MAX_BYTES} allowed.")
+        raise CheckpointError(
+            f"{path}: {path.stat().st_size} bytes, more than the {MAX_BYTES} allowed."
+        )
     try:
         with safe_open(path, framework="pt", device=device) as file:
             return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file ({_first_line(error)}).") from None
+        raise CheckpointError(
+            f"{path}: not a readable safetensors file ({_first_line(error)})."
+        ) from None
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """Hetero-graph encoder: raw observation in, embeddings of every node and of the whole graph out.
 
-Padded arrays are flattened to one PyG graph per batch; every node type gets a sacrificial row per lane, to which
-padding edges point, and which no pooling or pointer looks at.
+Padded arrays are flattened to one PyG graph per batch; every node type gets a sacrificial row per
+lane, to which padding edges point, and which no pooling or pointer looks at.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HARMONICS = (1, 2, 4, 8)
 
 
 class Features(nn.Module):
-    """Raw features to network inputs: divided by their scale, periodic ones with sines and cosines too."""
+    """Raw features to network inputs: scaled, and periodic ones with sines and cosines too."""
 
     scale: Tensor
     frequency: Tensor
@@ -68,7 +68,8 @@ class GraphEncoder(nn.Module):
             for _ in range(layers)
         )
         self.norms = nn.ModuleList(
-            nn.ModuleDict({n.name: nn.LayerNorm(hidden) for n in graph.nodes}) for _ in range(layers)
+            nn.ModuleDict({n.name: nn.LayerNorm(hidden) for n in graph.nodes})
+            for _ in range(layers)
         )
         pooled = self.context.width + 2 * hidden * len(graph.nodes)
         self.pool = nn.Sequential(nn.Linear(pooled, hidden), nn.ReLU(), nn.Linear(hidden, hidden))
@@ -106,7 +107,7 @@ class GraphEncoder(nn.Module):
 
     def _pooled(self, observation: Mapping[str, Tensor], nodes: dict[str, Tensor]) -> Tensor:
         parts = [self.context(observation[CONTEXT])]
-        for t, (name, x) in enumerate(nodes.items()):
+        for t, x in enumerate(nodes.values()):
             count = observation[NUM_NODES][:, t]
             real = torch.arange(x.shape[1], device=x.device)[None] < count[:, None]
             x = x * real[..., None].to(x.dtype)

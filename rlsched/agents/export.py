@@ -72,14 +72,16 @@ def export(checkpoint: str | Path, out: str | Path) -> Parity:
     network, info = load_checkpoint(checkpoint)
     found = problem(info.graph.env)
     config = found.config(**info.env)
-    sims = [found.make(replaced, 2, instances=bank) for replaced, bank in _three_sizes(found, config)]
+    sims = [
+        found.make(replaced, 2, instances=bank) for replaced, bank in _three_sizes(found, config)
+    ]
     sims[0].graph.check_schema(info.graph.to_json(), str(checkpoint))
     write_onnx(network, sims[0], Path(out))
     return _compare(network, OnnxPolicy(out), sims)
 
 
 def write_onnx(network: GraphPolicy, sim: Simulator, out: Path) -> None:
-    """Write the network as ONNX with dynamic batch, node and edge axes; ``sim`` gives an example input."""
+    """Write the network as ONNX with dynamic axes; ``sim`` gives an example input."""
     sim.reset(seed=0)
     example = as_tensors({k: np.array(v) for k, v in sim.observation().items()})
     names = network.graph.input_names
@@ -98,7 +100,9 @@ def write_onnx(network: GraphPolicy, sim: Simulator, out: Path) -> None:
     assert program is not None
     model = program.model_proto
     metadata = {GRAPH_KEY: network.graph.to_json(), VERSION_KEY: rlsched.__version__}
-    onnx.helper.set_model_props(model, metadata | {"rlsched_agent": json.dumps(vars(network.config))})
+    onnx.helper.set_model_props(
+        model, metadata | {"rlsched_agent": json.dumps(vars(network.config))}
+    )
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(out.name + ".partial")
     onnx.save_model(model, str(partial))
@@ -111,7 +115,7 @@ def _dynamic_axes(graph: GraphSpec, name: str) -> dict[int, object]:
 
 
 def _three_sizes(found, config):  # type: ignore[no-untyped-def]
-    """Yield (options, instances) of three sizes: the training bank's, and larger ones where there are any."""
+    """Yield (options, instances) of three sizes."""
     for sized in found.sizes(config):
         yield sized, found.generate_instances(sized, 2, 0, "validation")
 
@@ -139,7 +143,7 @@ def _compare(network: GraphPolicy, exported: OnnxPolicy, sims: list[Simulator]) 
 
 
 def _really_differs(ours: np.ndarray, theirs: np.ndarray, running: np.ndarray) -> np.ndarray:
-    """Return lanes whose choices differ by more than an exact tie (interchangeable nodes score alike)."""
+    """Return lanes whose choices differ by more than a tie: equal nodes score alike."""
     lanes = np.arange(len(ours))
     mine, other = ours.argmax(axis=1), theirs.argmax(axis=1)
     return running & (ours[lanes, mine] - ours[lanes, other] > TOLERANCE)

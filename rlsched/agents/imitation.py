@@ -38,14 +38,20 @@ class ImitationPhase(Phase):
         network: the student.
         sim: lanes to play; they are reset.
         teacher: the teacher.
-        config: ``warm_start_steps`` gradient steps at ``warm_start_lr``, falling linearly to a tenth;
-            ``student_share`` of the lanes' choices are the student's, so that it also learns to recover
-            (DAgger, Ross et al. 2011).
+        config: ``warm_start_steps`` gradient steps at ``warm_start_lr``, falling linearly to a
+            tenth;
+            ``student_share`` of the lanes' choices are the student's, so that it also learns to
+            recover (DAgger, Ross et al. 2011).
         seed: of every random choice.
     """
 
     def __init__(
-        self, network: GraphPolicy, sim: Simulator, teacher: Teacher, config: TrainerConfig, seed: int
+        self,
+        network: GraphPolicy,
+        sim: Simulator,
+        teacher: Teacher,
+        config: TrainerConfig,
+        seed: int,
     ) -> None:
         self.network, self.sim, self.teacher, self.config = network, sim, teacher, config
         self.steps, self.total_steps = 0, config.warm_start_steps
@@ -65,13 +71,16 @@ class ImitationPhase(Phase):
         """Play one rollout and learn from it once; return the mean losses."""
         observation, targets, returns = self._collect()
         sums = {"imitation_loss": 0.0, "value_loss": 0.0}
-        order = torch.randperm(len(targets), generator=self._torch_rng).split(self.config.minibatch_size)
+        order = torch.randperm(len(targets), generator=self._torch_rng).split(
+            self.config.minibatch_size
+        )
         for rows in order:
             left = 1 - 0.9 * min(1.0, self.steps / self.total_steps)
             self.optimizer.param_groups[0]["lr"] = left * self.config.warm_start_lr
             logits, value = self.network({key: x[rows] for key, x in observation.items()})
             log_probs = torch.log_softmax(logits, dim=-1)
-            # Kullback-Leibler: the targets' own entropy is constant but keeps the figure's zero at zero.
+            # Kullback-Leibler: the targets' own entropy is constant but keeps the figure's zero at
+            # zero.
             goal = targets[rows]
             loss = (goal * (goal.clamp(min=1e-9).log() - log_probs)).sum(-1).mean()
             value_loss = nn.functional.mse_loss(value, returns[rows])
@@ -86,22 +95,24 @@ class ImitationPhase(Phase):
 
     @torch.no_grad()
     def _collect(self) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        sim, rows = self.sim, []
+        sim, rows, device = self.sim, [], next(self.network.parameters()).device
         for _ in range(self.config.rollout_length):
-            observation = observe(sim)
+            observation = observe(sim, device)
             targets = self.teacher.targets(sim)
             logits, value = self.network(observation)
-            choice = self._mix(targets, torch.softmax(logits, dim=-1).numpy())
+            choice = self._mix(targets, torch.softmax(logits, dim=-1).cpu().numpy())
             self.teacher.advance(sim, choice)
             sim.step(choice)
             reward, done = np.array(sim.reward), np.array(sim.terminated)
             figures = (targets, reward, done)
-            rows.append((observation, value, *(torch.from_numpy(x) for x in figures)))
+            rows.append((observation, value, *(torch.from_numpy(x).to(device) for x in figures)))
             if done.any():
                 sim.reset(done)
-        last = self.network(observe(sim))[1]
+        last = self.network(observe(sim, device))[1]
         observations, values, goals, rewards, dones = zip(*rows, strict=True)
-        _, returns = gae(torch.stack(rewards), torch.stack(values), torch.stack(dones), last, 1.0, 1.0)
+        _, returns = gae(
+            torch.stack(rewards), torch.stack(values), torch.stack(dones), last, 1.0, 1.0
+        )
         joined = {key: torch.cat([o[key] for o in observations]) for key in observations[0]}
         return joined, torch.cat(goals), returns.flatten(0, 1)
 

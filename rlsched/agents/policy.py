@@ -1,7 +1,7 @@
 """Pointer policy and value over a graph: one network for every environment.
 
-A node's logit is a small network of its embedding and the graph's; STOP is scored from the graph alone. The
-action mask is applied here, so no runner can lose it.
+A node's logit is a small network of its embedding and the graph's; STOP is scored from the graph
+alone. The action mask is applied here, so no runner can lose it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MASKED = -1e9
 
 
 class Pointer(nn.Module):
-    """Scores each node against a query: ``w . relu(A node + B query)``, then its own bias-free sum."""
+    """Scores each node against a query: ``w . relu(A node + B query)``."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
@@ -80,7 +80,9 @@ def torch_device(name: str) -> torch.device:
     return torch.device("cuda" if has_gpu else "cpu")
 
 
-def as_tensors(observation: Mapping[str, NDArray], device: str | torch.device = "cpu") -> dict[str, Tensor]:
+def as_tensors(
+    observation: Mapping[str, NDArray], device: str | torch.device = "cpu"
+) -> dict[str, Tensor]:
     """Return the observation as tensors that share its memory where the device allows it."""
     return {key: torch.as_tensor(value, device=device) for key, value in observation.items()}
 

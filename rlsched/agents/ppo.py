@@ -28,7 +28,9 @@ class ReferencePhase(Phase):
         seed: of every random choice.
     """
 
-    def __init__(self, network: GraphPolicy, sim: Simulator, config: TrainerConfig, seed: int) -> None:
+    def __init__(
+        self, network: GraphPolicy, sim: Simulator, config: TrainerConfig, seed: int
+    ) -> None:
         self.network, self.config = network, config
         self.steps, self.total_steps = 0, config.total_steps
         self.optimizer = torch.optim.Adam(network.parameters(), lr=config.lr, eps=1e-5)

@@ -51,7 +51,7 @@ from ray.rllib.utils.metrics import (
 from torch import Tensor
 
 from rlsched.agents.phase import Phase
-from rlsched.agents.policy import GraphPolicy
+from rlsched.agents.policy import GraphPolicy, torch_device
 from rlsched.agents.progress import RETURN
 from rlsched.agents.rollout import Collector, Rollout
 from rlsched.config.schema import AgentConfig, TrainConfig
@@ -220,7 +220,7 @@ def ppo_config(network: GraphPolicy, sim: Simulator, config: TrainConfig) -> PPO
         "agent": asdict(network.config),
         "torch_threads": trainer.torch_threads,
     }
-    on_gpu = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
+    on_gpu = torch_device(config.device).type == "cuda"
     return (
         PPOConfig(algo_class=GraphPPO)
         .environment(SimulatorVectorEnv, env_config={"lanes": Lanes(config, sim)})

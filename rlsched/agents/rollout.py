@@ -60,7 +60,7 @@ class Collector:
 
     @torch.no_grad()
     def collect(self, forward: Forward, steps: int, gamma: float, gae_lambda: float) -> Rollout:
-        """Return ``steps`` steps of every lane, bootstrapped with the value of the states after them."""
+        """Return ``steps`` steps of every lane, bootstrapped with the value after them."""
         sim = self.sim
         rows: list[tuple[Tensor, ...]] = []
         observations: list[dict[str, Tensor]] = []
@@ -70,13 +70,17 @@ class Collector:
             observation = observe(sim, self.device)
             logits, value = forward(observation)
             log_probs = torch.log_softmax(logits, dim=-1)
-            action = torch.multinomial(log_probs.exp().cpu(), 1, generator=self.generator).squeeze(-1)
+            action = torch.multinomial(log_probs.exp().cpu(), 1, generator=self.generator).squeeze(
+                -1
+            )
             chosen = log_probs.gather(1, action.to(self.device)[:, None]).squeeze(1)
             sim.step(action.numpy())
             reward, done = np.array(sim.reward), np.array(sim.terminated)
             self._returns += reward
             observations.append(observation)
-            rows.append((action, chosen, logits, value, torch.from_numpy(reward), torch.from_numpy(done)))
+            rows.append(
+                (action, chosen, logits, value, torch.from_numpy(reward), torch.from_numpy(done))
+            )
             if done.any():
                 ended_returns += self._returns[done].tolist()
                 for name, figure in sim.metrics().items():
@@ -84,7 +88,9 @@ class Collector:
                 self._returns[done] = 0
                 sim.reset(done)
         last_value = forward(observe(sim, self.device))[1].cpu()
-        actions, chosen, logits, values, rewards, dones = (torch.stack(x) for x in zip(*rows, strict=True))
+        actions, chosen, logits, values, rewards, dones = (
+            torch.stack(x) for x in zip(*rows, strict=True)
+        )
         advantages, returns = gae(rewards, values.cpu(), dones, last_value, gamma, gae_lambda)
         return Rollout(
             observation={key: torch.cat([o[key] for o in observations]) for key in observations[0]},
@@ -118,7 +124,11 @@ def gae(
 
     Source: Schulman et al. (2016), "High-dimensional continuous control using GAE", eq. 16.
     """
-    advantages, running, following = torch.zeros_like(rewards), torch.zeros_like(last_value), last_value
+    advantages, running, following = (
+        torch.zeros_like(rewards),
+        torch.zeros_like(last_value),
+        last_value,
+    )
     for t in range(len(rewards) - 1, -1, -1):
         alive = 1.0 - dones[t].float()
         delta = rewards[t] + gamma * following * alive - values[t]

@@ -1,7 +1,8 @@
-"""A training run: warm start, PPO by the trainer chosen, checkpoints, validation, and the final comparison.
+"""A training run: warm start, PPO by the trainer chosen, checkpoints and validation.
 
-The run's folder holds ``config.yaml``, ``metrics.jsonl``, ``tensorboard/``, ``checkpoint/latest`` and
-``checkpoint/best``, ``summary.md`` and ``policy.onnx``. A killed run goes on from ``checkpoint/latest``.
+The run's folder holds ``config.yaml``, ``metrics.jsonl``, ``tensorboard/``, ``checkpoint/latest``
+and ``checkpoint/best``, ``summary.md`` and ``policy.onnx``. A killed run goes on from
+``checkpoint/latest``.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from rlsched.agents.checkpoint import (
 )
 from rlsched.agents.imitation import ImitationPhase, PolicyTeacher
 from rlsched.agents.phase import Phase
-from rlsched.agents.policy import GraphPolicy, TorchPolicy
+from rlsched.agents.policy import GraphPolicy, TorchPolicy, torch_device
 from rlsched.agents.ppo import ReferencePhase
 from rlsched.agents.progress import Log
 from rlsched.config.schema import TrainConfig
@@ -80,7 +81,7 @@ class Run:
         self.config, self.folder = config, folder
         self.problem: Problem = problem(config.env.name)
         self.sim = self.problem.make(config.env, config.trainer.num_envs, seed=config.seed)
-        self.network = self._start_network()
+        self.network = self._start_network().to(torch_device(config.device))
         instances = self.problem.generate_instances(
             config.env, config.trainer.eval_instances, config.seed, "validation"
         )
@@ -93,7 +94,8 @@ class Run:
         self._current: Phase | None = None
         self._last_save = self._last_validation = time.monotonic()
 
-    # --- training ----------------------------------------------------------------------------------------
+    # --- training
+    # ----------------------------------------------------------------------------------------
 
     def train(self) -> None:
         """Run the phases that are left."""
@@ -123,7 +125,7 @@ class Run:
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[Phase]:
-        """Save before closing, however the phase ends: what it learned may live in processes that close ends."""
+        """Save before closing: what was learned may live in processes that closing ends."""
         phase = self._make_phase(name)
         try:
             yield phase
@@ -149,7 +151,7 @@ class Run:
         return ReferencePhase(self.network, self.sim, trainer, config.seed)
 
     def _has_teacher(self) -> bool:
-        """Return whether a warm start imitates; one from a checkpoint has taken its weights already."""
+        """Return whether the run begins with imitation; a checkpoint's weights need none."""
         start = self.config.trainer.warm_start
         if start == "auto":
             return DEFAULT_TEACHER in self.problem.teachers
@@ -163,7 +165,9 @@ class Run:
         network, info = load_checkpoint(start)
         graph.check_schema(info.graph.to_json(), start)
         if info.agent != self.config.agent:
-            raise CheckpointError(f"{start}: agent is {info.agent}, this run's is {self.config.agent}.")
+            raise CheckpointError(
+                f"{start}: agent is {info.agent}, this run's is {self.config.agent}."
+            )
         return network.train()
 
     def _teacher(self) -> Teacher:
@@ -176,7 +180,8 @@ class Run:
         known = [*self.problem.teachers, *self.problem.rules, "auto", "none"]
         raise UnknownName("trainer.warm_start", name, known)
 
-    # --- validation --------------------------------------------------------------------------------------
+    # --- validation
+    # --------------------------------------------------------------------------------------
 
     def _validate(self, phase: Phase) -> None:
         """Play the held-out instances greedily and keep the weights if they are the best so far."""
@@ -204,7 +209,8 @@ class Run:
         name = pick(scores, key=scores.__getitem__)
         return name, scores[name]
 
-    # --- checkpoints -------------------------------------------------------------------------------------
+    # --- checkpoints
+    # -------------------------------------------------------------------------------------
 
     def save(self) -> None:
         """Write ``checkpoint/latest``: the weights for use, and everything to go on training."""
@@ -216,9 +222,13 @@ class Run:
         latest = self.folder / "checkpoint/latest"
         figures = self._figures(self.best)
         save_checkpoint(latest, self.network, self.config.env, figures)
-        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()} | phase.tensors()
+        tensors = {
+            f"network.{k}": v for k, v in self.network.state_dict().items()
+        } | phase.tensors()
         counters = {"phase": self.phase_name, "steps": phase.steps, "best": self.best}
-        save_tensors(latest / TRAINER, tensors, {"format": STATE_FORMAT, "counters": json.dumps(counters)})
+        save_tensors(
+            latest / TRAINER, tensors, {"format": STATE_FORMAT, "counters": json.dumps(counters)}
+        )
 
     def restore(self) -> None:
         """Take up ``checkpoint/latest``.
@@ -237,10 +247,14 @@ class Run:
             self.network.load_state_dict(weights)
         except RuntimeError:
             raise CheckpointError(
-                f"{path}: the weights do not fit agent={vars(self.config.agent)}; resume with the run's own "
-                "config.yaml."
+                f"{path}: the weights do not fit agent={vars(self.config.agent)}; "
+                "resume with the run's own config.yaml."
             ) from None
-        self.phase_name, self.steps, self.best = counters["phase"], counters["steps"], counters["best"]
+        self.phase_name, self.steps, self.best = (
+            counters["phase"],
+            counters["steps"],
+            counters["best"],
+        )
         self._saved = tensors
 
     def _figures(self, score: float) -> dict[str, float]:

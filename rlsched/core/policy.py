@@ -98,5 +98,5 @@ class Teacher(ABC):
     def targets(self, sim: Simulator) -> NDArray[np.float32]:
         """Return (B, A) float32 probabilities of the right choices; ended lanes have zeros."""
 
-    def advance(self, sim: Simulator, choice: NDArray[np.int32]) -> None:  # noqa: B027
+    def advance(self, sim: Simulator, choice: NDArray[np.int32]) -> None:
         """Hear which choices are about to be made; who plans ahead keeps the plans by it."""

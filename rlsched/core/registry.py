@@ -31,7 +31,8 @@ class Problem:
         sizes: ``sizes(config)`` -> three configs, small to large, for checks at any size.
         default_policies: what a comparison contains unless told otherwise.
         dispatch: ``dispatch(config, policy, input, limit, budget_s, seed)`` -> JSON-ready plan.
-        portfolio: ``portfolio(config, policy, time_limit_s)`` -> the Policy that dispatch is under a budget.
+        portfolio: ``portfolio(config, policy, time_limit_s)`` -> the Policy that dispatch is under
+            a budget.
         plot: ``plot(simulator, lane, ax)`` -> ax, a picture of one lane for reports.
     """
 

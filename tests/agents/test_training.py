@@ -18,7 +18,7 @@ from rlsched.agents import training
 from rlsched.agents.checkpoint import TRAINER, load_checkpoint, load_tensors
 from rlsched.agents.phase import Phase
 from rlsched.core import registry
-from rlsched.core.errors import CheckpointError, UnknownName
+from rlsched.core.errors import CheckpointError, ConfigError, UnknownName
 
 INTERVAL_S = 1.0
 SCRIPT = """
@@ -214,3 +214,9 @@ def test_ctrl_c_leaves_a_good_checkpoint(endless, tmp_path):
     assert last <= counters(tmp_path)["steps"] <= last + 64
     for name in ("latest", "best"):
         load_checkpoint(tmp_path / "checkpoint" / name)
+
+
+def test_a_device_that_is_not_there_is_refused(run_config, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="device=cuda: torch sees no GPU here; use device=cpu"):
+        training.train(replace(run_config, device="cuda"), tmp_path)

@@ -1,18 +1,20 @@
-"""What a rescheduling is for: fragment rates, memory, empty PMs, and weighted mixes of them, by name.
+"""What a rescheduling is for: fragment rates, memory, empty PMs, and mixes, by name.
 
-Every objective is a weighted sum of terms, each a rate in [0, 1] that is lower when better and is a sum over
+Every objective is a weighted sum of terms, each a rate in [0, 1] that is lower when better and is
+a sum over
 PMs divided by a total that migrations cannot change. So a move changes it through two PMs only.
 
 Grammar of a name: ``[weight*]term`` joined by ``+``, where a term is
-- ``fr16``: share of free cores no 16-core single-NUMA VM can use, sum(f mod 16) / sum(f) over NUMA nodes
-  (any number of cores);
-- ``fr64d``: the same for a double-NUMA VM of 64 cores, half on each node: 1 - 64 * slots / sum(f), slots of a
-  PM = min over its nodes of f // 32;
+- ``fr16``: share of free cores no 16-core single-NUMA VM can use, sum(f mod 16) / sum(f) over NUMA
+nodes (any number of cores);
+- ``fr64d``: the same for a double-NUMA VM of 64 cores, half on each node: 1 - 64 * slots / sum(f),
+slots of a PM = min over its nodes of f // 32;
 - ``mem64``: share of free memory outside whole 64 GiB blocks of a NUMA node (any number of GiB);
 - ``empty``: share of active PMs that still hold a VM.
 Weights are normalised to sum to 1.
 
-Source: VM2RL (EuroSys 2025) for the fragment rates and mixes; double-NUMA slots as in its exact model.
+Source: VM2RL (EuroSys 2025) for the fragment rates and mixes; double-NUMA slots as in its exact
+    model.
 """
 
 from __future__ import annotations
@@ -75,13 +77,17 @@ def parse_objective(name: str) -> Objective:
     terms = [_parse_term(part.strip(), name) for part in name.split("+")]
     total = sum(t.weight for t in terms)
     if total <= 0:
-        raise ConfigError(f"Objective {name!r}: the weights sum to {total}; give a positive weight.")
+        raise ConfigError(
+            f"Objective {name!r}: the weights sum to {total}; give a positive weight."
+        )
     return Objective(name, tuple(Term(t.kind, t.size, t.weight / total) for t in terms))
 
 
 def _parse_term(text: str, name: str) -> Term:
     match = TERM.fullmatch(text)
-    allowed = "allowed: fr<cores>, fr<cores>d (double NUMA), mem<GiB>, empty; e.g. 0.7*fr16+0.3*fr64d"
+    allowed = (
+        "allowed: fr<cores>, fr<cores>d (double NUMA), mem<GiB>, empty; e.g. 0.7*fr16+0.3*fr64d"
+    )
     if match is None:
         raise ConfigError(f"Objective {name!r}: cannot read term {text!r}; {allowed}.")
     kind, double = match["kind"], match["double"] is not None
@@ -89,7 +95,9 @@ def _parse_term(text: str, name: str) -> Term:
     if (kind == "empty") != (match["size"] is None) or (double and kind != "fr"):
         raise ConfigError(f"Objective {name!r}: term {text!r} is incomplete; {allowed}.")
     if kind != "empty" and (size < 1 or (double and size % 2)):
-        raise ConfigError(f"Objective {name!r}: size {size} must be >= 1, and even for double NUMA.")
+        raise ConfigError(
+            f"Objective {name!r}: size {size} must be >= 1, and even for double NUMA."
+        )
     if kind == "fr":
         return Term("cores_double" if double else "cores", size, weight)
     return Term("memory", size * MB_PER_GIB, weight) if kind == "mem" else Term("empty", 0, weight)
@@ -114,7 +122,10 @@ def usable(kind: int, size: int, f0: int, f1: int, m0: int, m1: int, num_vms: in
     Args:
         kind: one of CODES.
         size: cores or MB.
-        f0: free cores of node 0; ``f1`` those of node 1; ``m0``, ``m1`` their free MB.
+        f0: free cores of node 0.
+        f1: free cores of node 1.
+        m0: free MB of node 0.
+        m1: free MB of node 1.
         num_vms: VMs hosted.
     """
     if kind == CORES:

@@ -12,7 +12,13 @@ from rlsched.core.errors import ConfigError
 from rlsched.core.registry import Problem
 from rlsched.envs.vmr import exact
 from rlsched.envs.vmr.dispatch import Portfolio, dispatch
-from rlsched.envs.vmr.instances import Cluster, Migration, generate_cluster, generator_config, load_instances
+from rlsched.envs.vmr.instances import (
+    Cluster,
+    Migration,
+    generate_cluster,
+    generator_config,
+    load_instances,
+)
 from rlsched.envs.vmr.objectives import parse_objective
 from rlsched.envs.vmr.render import plot
 from rlsched.envs.vmr.rules import RULES
@@ -20,7 +26,7 @@ from rlsched.envs.vmr.simulator import VMRSimulator
 from rlsched.envs.vmr.teacher import PlanTeacher
 
 SEED_STRIDE = 1_000_003
-"""Generated banks of different seeds or splits share no cluster as long as they are smaller than this."""
+"""Generated banks of different seeds or splits share no cluster if smaller than this."""
 TEACHER_TIME_LIMIT_S = 2.0
 SPLITS = ("train", "validation", "test")
 
@@ -31,16 +37,17 @@ class VMRConfig:
 
     Attributes:
         name: the environment.
-        generator: preset of generated clusters, e.g. ``small``, ``medium``, ``large-constrained``; several
-            joined by ``+`` take turns.
+        generator: preset of generated clusters, e.g. ``small``, ``medium``, ``large-constrained``;
+            several joined by ``+`` take turns.
         num_pms: PMs of generated clusters, None = the preset's.
         num_instances: clusters in a generated training bank.
         merge_clusters: join the clusters of one file, as the published environment does.
         objective: what is minimised, e.g. ``fr16`` or ``0.7*fr16+0.3*fr64d``.
         migration_limit: moves per episode; below 1 it is a share of the cluster's VMs, rounded up.
-        migration_limit_spread: each generated training cluster draws its limit within this share around it, so
-            that one policy serves short plans and long ones.
-        goal: rate at which an episode ends, None = none; then the metric counts the migrations to it.
+        migration_limit_spread: each generated training cluster draws its limit within this share
+            around it, so that one policy serves short plans and long ones.
+        goal: rate at which an episode ends, None = none; then the metric counts the migrations to
+            it.
         reward: ``simple`` or ``vm2rl``.
     """
 
@@ -100,7 +107,7 @@ def _draw_limits(config: VMRConfig, instances: Sequence[Cluster], seed: int) -> 
 def generate_instances(
     config: VMRConfig, num: int, seed: int, split: str = "test"
 ) -> list[Cluster]:
-    """Return ``num`` generated clusters; the first of a seed is the same however many are asked for.
+    """Return generated clusters; the first of a seed are the same however many are asked for.
 
     Args:
         config: which generator.

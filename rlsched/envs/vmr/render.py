@@ -1,6 +1,7 @@
-"""Pictures of a cluster: the fragments and whole slots of every NUMA node, before and after the migrations.
+"""Pictures of a cluster: fragments and whole slots of every NUMA node, before and after.
 
-A cell is a NUMA node; the two nodes of a PM stand one above the other, PMs run from left to right and wrap. The
+A cell is a NUMA node; the two nodes of a PM stand one above the other, PMs run from left to right
+and wrap. The
 colour is the fragment, free cores modulo the grain of the objective; a dot is one whole slot.
 """
 
@@ -73,7 +74,10 @@ def _panel(ax: Axes, free: NDArray[np.int32], grain: int) -> Any:
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Rectangle
 
-    cells = [Rectangle((cx, cy), 0.92, 0.92) for cx, cy in zip(corners_x, corners_y, strict=True)]
+    cells = [
+        Rectangle((float(cx), float(cy)), 0.92, 0.92)
+        for cx, cy in zip(corners_x, corners_y, strict=True)
+    ]
     image = PatchCollection(cells, cmap="YlOrRd", linewidth=0.3, edgecolor="#cccccc")
     image.set_array((free % grain).reshape(-1))
     image.set_clim(0, grain - 1)

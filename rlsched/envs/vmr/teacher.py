@@ -1,7 +1,9 @@
 """The exact solver as a teacher: which choices lie on an optimal plan from here.
 
-A plan is a set of migrations, nearly always executable in many orders, so a state has many right choices: every
-VM that the plan still moves, then every place to which the plan still moves a VM of that class. The teacher
+A plan is a set of migrations, nearly always executable in many orders, so a state has many right
+choices: every
+VM that the plan still moves, then every place to which the plan still moves a VM of that class.
+The teacher
 spreads its probability over all of them, which teaches the plan and not one arbitrary order of it.
 """
 
@@ -90,7 +92,8 @@ class PlanTeacher(Teacher):
             return
         goes = next((k for k, m in enumerate(left) if m.vm == vm), None)
         comes = next(
-            (k for k, m in enumerate(left) if _node(m) == node and _are_twins(sim, lane, m.vm, vm)), None
+            (k for k, m in enumerate(left) if _node(m) == node and _are_twins(sim, lane, m.vm, vm)),
+            None,
         )
         if goes is None or comes is None:
             self._left[lane] = None

@@ -193,7 +193,9 @@ def test_the_best_whole_migration_is_the_best_pair_of_choices(cluster):
 
 def test_interchangeable_vms_of_one_node_are_offered_once():
     cluster = make_cluster(
-        pms=[(16, 64)] * 2, vms=[(0, 0, 4, 4), (0, 0, 4, 4), (0, 1, 16, 4), (1, 1, 16, 4)]
+        pms=[(16, 64)] * 2,
+        vms=[(0, 0, 4, 4), (0, 0, 4, 4), (0, 1, 16, 4), (1, 1, 16, 4)],
+        pinned=(2, 3),
     )
     ways = Potential().expand(started(cluster), 8)
     assert [tuple(c) for c in ways.choices[0][np.isfinite(ways.scores[0])]] == [(0, 4 + 2)]
