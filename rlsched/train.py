@@ -104,16 +104,17 @@ def finish(config: TrainConfig, folder: Path) -> None:
 
 def _check(config: TrainConfig) -> None:
     """Refuse a wrong option of the environment or an unknown teacher before torch is imported."""
+    from pathlib import Path
+
     from rlsched.core.errors import UnknownName
     from rlsched.core.registry import problem
-    from rlsched.evaluation.policies import split_name
 
-    found = problem(config.env.name)
+    found, start = problem(config.env.name), config.trainer.warm_start
     cluster = found.generate_instances(config.env, 1, config.seed, "validation")
     found.make(config.env, 1, instances=cluster, observe=False)
-    teachers = ["none", *found.teachers, *found.rules]
-    if split_name(config.trainer.warm_start)[0] not in teachers:
-        raise UnknownName("trainer.warm_start", config.trainer.warm_start, teachers)
+    known = ["auto", "none", *found.teachers, *found.rules]
+    if start not in known and not Path(start).is_dir():
+        raise UnknownName("trainer.warm_start", start, [*known, "<checkpoint folder>"])
 
 
 def _require_extra(config: TrainConfig) -> None:

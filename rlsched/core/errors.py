@@ -44,7 +44,7 @@ class UnknownName(RlschedError):
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        self.name, self.known = name, sorted(known)
+        self.name, self.known = name, sorted(set(known))
         near = get_close_matches(name, self.known, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         super().__init__(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(self.known)}.")

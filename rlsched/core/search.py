@@ -188,7 +188,7 @@ def with_search(policy: Policy, spec: str, seed: int = 0) -> Policy:
     if match is None:
         raise ConfigError(
             f"Search {spec!r} is unreadable; allowed: best_of_<K>, beam_<width>, lns_<rounds>, "
-            "the same with <seconds>s, e.g. potential:beam_32; <seconds>s after a solver, exact:10s."
+            "the same with <seconds>s, as potential:beam_32; <seconds>s after a solver, exact:10s."
         )
     if not isinstance(policy, Guide):
         raise ConfigError(f"{policy.name!r} scores no choices, so it cannot guide a search.")

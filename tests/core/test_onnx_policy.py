@@ -16,7 +16,7 @@ pytest.importorskip("onnxruntime")
 
 
 def write_model(path, graph_json: str | None, outputs=("logits", "value")):
-    """Write a model that gives every choice logit 0, legal or not, and values the context's first number."""
+    """Write a model that gives every choice logit 0, legal or not."""
     helper, tensor = onnx.helper, onnx.TensorProto
     mask = helper.make_tensor_value_info("action_mask", tensor.BOOL, ["B", "A"])
     context = helper.make_tensor_value_info("context", tensor.FLOAT, ["B", "C"])

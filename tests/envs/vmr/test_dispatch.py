@@ -134,7 +134,7 @@ def test_unknown_policies_searches_and_files_of_several_clusters_are_refused(tmp
     two = tmp_path / "two.json"
     clusters = [generate_cluster(generator_config("small"), seed) for seed in (1, 2)]
     write_clusters(two, clusters)
-    with pytest.raises(InstanceError, match="merge|twice"):
+    with pytest.raises(InstanceError, match=r"merge|twice"):
         dispatch(VMRConfig(merge_clusters=False), None, two, 3)
 
 
