@@ -11,8 +11,8 @@ from rlsched.config.schema import TrainConfig
 if TYPE_CHECKING:
     from pathlib import Path
 
-SEARCH = "best_of_16"
-"""The search shown beside the greedy policy in ``summary.md``."""
+SEARCH, NUM_COMPARED = "best_of_4", 10
+"""The search shown beside the greedy policy in ``summary.md``, and on how many instances."""
 EXAMPLES = """
 python -m rlsched.train env=vmr
 python -m rlsched.train env=vmr trainer=sb3 seed=0,1,2 --multirun
@@ -63,7 +63,7 @@ def save_config(config: TrainConfig, folder: Path) -> None:
 
 
 def finish(config: TrainConfig, folder: Path) -> None:
-    """Write ``summary.md``, the comparison behind it in ``evaluation/``, and ``policy.onnx``."""
+    """Write ``summary.md``, the comparisons behind it in ``evaluation/``, and ``policy.onnx``."""
     from rich.console import Console
 
     from rlsched.agents import export
@@ -81,24 +81,28 @@ def finish(config: TrainConfig, folder: Path) -> None:
         PolicySpec(str(best), label="policy"),
         PolicySpec(f"{best}:{SEARCH}", label=f"policy:{SEARCH}"),
     ]
-    table = compare(found, config.env, specs, folder / "evaluation", seed=config.seed)
+    parts = {"trained size": config.env, "larger, never seen": found.larger(config.env)}
+    text = [f"# {folder.name}"]
+    for title, env in parts.items():
+        out = folder / "evaluation" / title.split(",")[0].replace(" ", "-")
+        table = compare(
+            found, env, specs, out, num_instances=NUM_COMPARED, seed=config.seed, console=console
+        )
+        console.print(rich_table(table, console.width))
+        report = (out / "report.html").relative_to(folder)
+        text += [f"## {title.capitalize()}", finding(table), markdown_table(table), caption(table)]
+        text.append(f"More in [{report}]({report}).")
     parity = export.export(best, folder / "policy.onnx")
-    exported = (
-        "decides as the checkpoint does"
-        if parity.holds
-        else "does NOT decide as the checkpoint does"
-    )
-    (folder / "summary.md").write_text(
-        f"# {folder.name}\n\n{finding(table)}\n\n{markdown_table(table)}\n\n{caption(table)}\n\n"
-        f"`policy.onnx` {exported}: largest logit difference {max(parity.logit_difference):.2e}, "
-        f"{sum(parity.different_choices)} of {sum(parity.choices)} choices differ.\n\n"
-        f"Made by `python -m rlsched.train` with [config.yaml](config.yaml); "
-        f"more in [evaluation/report.html](evaluation/report.html).\n"
-    )
-    console.print(rich_table(table, console.width))
+    exported = "decides" if parity.holds else "does NOT decide"
+    text += [
+        f"`policy.onnx` {exported} as the checkpoint does: largest logit difference "
+        f"{max(parity.logit_difference):.2e}, {sum(parity.different_choices)} of "
+        f"{sum(parity.choices)} choices differ.",
+        "Made by `python -m rlsched.train` with [config.yaml](config.yaml).",
+    ]
+    (folder / "summary.md").write_text("\n\n".join(text) + "\n")
     console.print(
-        f"{folder}: checkpoint/best, policy.onnx, summary.md, evaluation/report.html",
-        soft_wrap=True,
+        f"{folder}: checkpoint/best, policy.onnx, summary.md, evaluation/", soft_wrap=True
     )
 
 

@@ -29,6 +29,7 @@ class Problem:
         rules: name -> ``factory(config)`` giving a Policy.
         teachers: name -> ``factory(config)`` giving a Teacher; rules teach unnamed.
         sizes: ``sizes(config)`` -> three configs, small to large, for checks at any size.
+        larger: ``larger(config)`` -> config of the real size on which a trained policy is shown.
         default_policies: what a comparison contains unless told otherwise.
         dispatch: ``dispatch(config, policy, input, limit, budget_s, seed)`` -> JSON-ready plan.
         portfolio: ``portfolio(config, policy, time_limit_s)`` -> the Policy that dispatch is under
@@ -45,6 +46,7 @@ class Problem:
     rules: dict[str, Callable[..., Any]]
     teachers: dict[str, Callable[..., Any]]
     sizes: Callable[..., list]
+    larger: Callable[..., Any]
     default_policies: tuple[str, ...]
     dispatch: Callable[..., dict]
     portfolio: Callable[..., Any]

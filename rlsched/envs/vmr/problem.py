@@ -28,6 +28,7 @@ from rlsched.envs.vmr.teacher import PlanTeacher
 SEED_STRIDE = 1_000_003
 """Generated banks of different seeds or splits share no cluster if smaller than this."""
 TEACHER_TIME_LIMIT_S = 2.0
+MEDIUM_PMS = 279
 SPLITS = ("train", "validation", "test")
 
 
@@ -132,6 +133,11 @@ def load(config: VMRConfig, path: str | Path) -> list[Cluster]:
     return load_instances(path, merge=config.merge_clusters)
 
 
+def larger(config: VMRConfig) -> VMRConfig:
+    """Return the options with clusters of the Medium size, on which a trained policy is shown."""
+    return replace(config, num_pms=MEDIUM_PMS)
+
+
 def _teacher(config: VMRConfig) -> PlanTeacher:
     """Return the exact solver as a teacher."""
     objective = parse_objective(config.objective)
@@ -154,6 +160,7 @@ PROBLEM = Problem(
     rules=RULES,
     teachers={"exact": _teacher},
     sizes=sizes,
+    larger=larger,
     default_policies=("random", "ha", "best_pair", "alpha_vbpp", "pop", "potential"),
     dispatch=dispatch,
     portfolio=Portfolio,
