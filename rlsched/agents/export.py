@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import warnings
 from dataclasses import dataclass
@@ -85,6 +86,7 @@ def write_onnx(network: GraphPolicy, sim: Simulator, out: Path) -> None:
     sim.reset(seed=0)
     example = as_tensors({k: np.array(v) for k, v in sim.observation().items()})
     names = network.graph.input_names
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(

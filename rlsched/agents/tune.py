@@ -9,6 +9,7 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from ray import tune
 from ray.tune.search import BasicVariantGenerator
 from rich.console import Console
@@ -33,6 +34,7 @@ def sweep(config: TrainConfig, folder: Path) -> Path:
         ConfigError, UnknownName: the space names an unknown setting or is malformed.
         RlschedError: every trial failed.
     """
+    torch.set_num_threads(config.trainer.torch_threads)  # for what this process does afterwards
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     space = {key: domain(config, key, spec) for key, spec in config.sweep.space.items()}

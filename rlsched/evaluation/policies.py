@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsched.core.errors import CheckpointError, UnknownName
+from rlsched.core.lanes import num_threads
 from rlsched.core.policy import Policy
 from rlsched.core.registry import Problem
 
@@ -86,8 +87,11 @@ def load_policy(path: str | Path, device: str = "cpu") -> Policy:
         raise CheckpointError(
             f"'{path}': there is no such folder; give a checkpoint's folder or an .onnx file."
         )
+    import torch
+
     from rlsched.agents import checkpoint
 
+    torch.set_num_threads(num_threads())  # torch's own default starves small machines
     return checkpoint.load_policy(path, device)
 
 
