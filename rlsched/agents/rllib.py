@@ -117,8 +117,8 @@ class RllibPhase(Phase):
                 return algorithm.figures
             if time.monotonic() > deadline:
                 raise RayFailure(
-                    f"no environment runner came back within {RECOVERY_TIMEOUT_S:.0f} s; see Ray's "
-                    "logs in /tmp/ray/session_latest/logs, then go on with resume=."
+                    f"no environment runner came back within {RECOVERY_TIMEOUT_S:.0f} s; "
+                    "see the logs of the Ray session, then go on with resume=."
                 )
             time.sleep(RECOVERY_POLL_S)
 
