@@ -44,7 +44,7 @@ def _section(folder: Path, section: Any, table: Table) -> list[str]:
         (folder / f"{section.name}-{name}.svg").write_text(plots.svg(figure))
     table.write(folder / f"{section.name}.json")
     options = ", ".join(f"{k}={v}" for k, v in section.env.items()) or "defaults"
-    source = f"`{section.instances}`" if section.instances else "generated, split test"
+    source = f"`{Path(section.instances).name}`" if section.instances else "generated, split test"
     return [
         f"## {section.title or section.name}",
         "",
@@ -73,7 +73,7 @@ def _repeat(path: Path, experiment: Any) -> list[str]:
         "",
     ]
     for checkpoint, overrides in experiment.train.items():
-        lines += [f"`{checkpoint}` is made by `python -m rlsched.train {' '.join(overrides)}`.", ""]
+        lines += [f"`{checkpoint}` is made anew by `python -m rlsched.train {' '.join(overrides)}`.", ""]
     found = ", ".join(f"{k} {v}" for k, v in versions().items())
     machine = f"{platform.machine()}, {platform.system()}, Python {sys.version.split()[0]}"
     return [*lines, f"{date.today().isoformat()}; {found}; {machine}."]
