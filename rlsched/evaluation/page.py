@@ -73,7 +73,8 @@ def _repeat(path: Path, experiment: Any) -> list[str]:
         "",
     ]
     for checkpoint, overrides in experiment.train.items():
-        lines += [f"`{checkpoint}` is made anew by `python -m rlsched.train {' '.join(overrides)}`.", ""]
+        command = f"python -m rlsched.train {' '.join(overrides)}"
+        lines += [f"`{checkpoint}` is made anew by `{command}`.", ""]
     found = ", ".join(f"{k} {v}" for k, v in versions().items())
     machine = f"{platform.machine()}, {platform.system()}, Python {sys.version.split()[0]}"
     return [*lines, f"{date.today().isoformat()}; {found}; {machine}."]
