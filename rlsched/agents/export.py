@@ -74,7 +74,8 @@ def export(checkpoint: str | Path, out: str | Path) -> Parity:
     found = problem(info.graph.env)
     config = found.config(**info.env)
     sims = [
-        found.make(replaced, 2, instances=bank) for replaced, bank in _three_sizes(found, config)
+        found.make(sized, 2, instances=found.generate_instances(sized, 2, 0, "validation"))
+        for sized in found.sizes(config)
     ]
     sims[0].graph.check_schema(info.graph.to_json(), str(checkpoint))
     write_onnx(network, sims[0], Path(out))
@@ -114,12 +115,6 @@ def write_onnx(network: GraphPolicy, sim: Simulator, out: Path) -> None:
 def _dynamic_axes(graph: GraphSpec, name: str) -> dict[int, object]:
     axes = (0,) if name in (CONTEXT, NUM_NODES) else (0, 1)
     return {axis: torch.export.Dim.DYNAMIC for axis in axes}
-
-
-def _three_sizes(found, config):  # type: ignore[no-untyped-def]
-    """Yield (options, instances) of three sizes."""
-    for sized in found.sizes(config):
-        yield sized, found.generate_instances(sized, 2, 0, "validation")
 
 
 def _compare(network: GraphPolicy, exported: OnnxPolicy, sims: list[Simulator]) -> Parity:

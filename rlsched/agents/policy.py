@@ -18,7 +18,7 @@ from rlsched.config.schema import AgentConfig
 from rlsched.core.errors import ConfigError
 from rlsched.core.graph import ACTION_MASK, GraphSpec
 from rlsched.core.policy import Guide
-from rlsched.core.simulator import Simulator
+from rlsched.core.simulator import Simulator, host
 
 MASKED = -1e9
 """Logit of a forbidden choice; finite, so that exported graphs and mixed batches hold no NaN."""
@@ -97,13 +97,11 @@ class TorchPolicy(Guide):
 
     def __init__(self, network: GraphPolicy, name: str = "policy") -> None:
         self.network, self.name = network.eval(), name
-        self._value: NDArray[np.float64] | None = None
 
     @torch.inference_mode()
     def scores(self, sim: Simulator) -> NDArray[np.float32]:
         device = next(self.network.parameters()).device
-        logits, value = self.network(as_tensors(sim.observation(), device))
-        self._value = value.double().cpu().numpy()
+        logits, _ = self.network(as_tensors(sim.observation(), device))
         out = torch.log_softmax(logits, dim=-1).cpu().numpy()
-        out[~np.asarray(sim.action_mask)] = -np.inf
+        out[~host(sim.action_mask)] = -np.inf
         return out

@@ -125,7 +125,7 @@ def generate_instances(
 
 def sizes(config: VMRConfig) -> list[VMRConfig]:
     """Return options of three cluster sizes, for checks that a policy must pass at any size."""
-    return [replace(config, num_pms=n, generator=config.generator) for n in (8, 24, 72)]
+    return [replace(config, num_pms=n) for n in (8, 24, 72)]
 
 
 def load(config: VMRConfig, path: str | Path) -> list[Cluster]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from rlsched.core.policy import Teacher
 from rlsched.core.simulator import Simulator
 from rlsched.envs.vmr.cluster import Cluster, Migration
+from rlsched.envs.vmr.legality import is_target
 from rlsched.envs.vmr.simulator import VMRSimulator
 
 Solve = Callable[[Cluster, int], tuple[Migration, ...]]
@@ -70,7 +71,7 @@ class PlanTeacher(Teacher):
             legal = [n for n in nodes if mask[n]]
             return legal or np.flatnonzero(mask).tolist()
         first = {m.vm: m for m in reversed(left)}
-        legal = [m.vm for m in first.values() if mask[m.vm] and self._can_go(sim, lane, m)]
+        legal = [m.vm for m in first.values() if mask[m.vm] and _can_go(sim, lane, m)]
         return legal or [stop]
 
     def _plan(self, sim: VMRSimulator, lane: int) -> list[Migration]:
@@ -80,11 +81,6 @@ class PlanTeacher(Teacher):
         if key not in self._plans:
             self._plans[key] = self.solve(sim.cluster(lane), moves)
         return list(self._plans[key])
-
-    def _can_go(self, sim: VMRSimulator, lane: int, m: Migration) -> bool:
-        free = sim.state.free[lane, 2 * m.pm : 2 * m.pm + 2]
-        cores = sim.instances[int(sim.state.instance[lane])].vm_cores[m.vm]
-        return bool((free >= cores).all() if m.numa == 2 else free[m.numa] >= cores)
 
     def _strike(self, sim: VMRSimulator, lane: int, vm: int, node: int) -> None:
         left = self._left[lane]
@@ -104,6 +100,10 @@ class PlanTeacher(Teacher):
 
 def _node(m: Migration) -> int:
     return 2 * m.pm + (m.numa if m.numa < 2 else 0)
+
+
+def _can_go(sim: VMRSimulator, lane: int, m: Migration) -> bool:
+    return bool(is_target(lane, sim.host_clusters, sim.state, m.vm, _node(m)))
 
 
 def _are_twins(sim: VMRSimulator, lane: int, a: int, b: int) -> bool:
