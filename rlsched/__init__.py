@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as _gym
 
+from rlsched.core.registry import GYM_IDS as _GYM_IDS
+
 if TYPE_CHECKING:
     from rlsched.core.gym import SimulatorEnv, SimulatorVectorEnv
     from rlsched.core.policy import Policy
@@ -67,7 +69,7 @@ def _simulator(env: str, num_envs: int, seed: int, options: dict[str, Any]) -> A
 
 
 def _register() -> None:
-    for gym_id, name in (("rlsched/VMR-v0", "vmr"),):
+    for name, gym_id in _GYM_IDS.items():
         _gym.register(
             gym_id,
             entry_point="rlsched:make",

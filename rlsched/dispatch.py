@@ -19,18 +19,20 @@ def dispatch(config: DispatchConfig) -> None:
     from pathlib import Path
 
     from rlsched.core.errors import CheckpointError, InstanceError
+    from rlsched.core.names import split_name
     from rlsched.core.registry import problem
-    from rlsched.evaluation.policies import check_policies, split_name
+    from rlsched.evaluation.policies import check_policies
 
     found = problem(config.env.name)
     if not Path(config.input).exists():
         raise InstanceError(f"input '{config.input}': there is no such file.")
     if config.policy is not None:
-        check_policies([config.policy], found)
-        if Path(split_name(config.policy)[0]).is_dir():
+        check_policies([config.policy], found, config.env)
+        base, _ = split_name(config.policy)
+        if Path(base).is_dir():
             raise CheckpointError(
-                f"policy '{config.policy}' is a checkpoint; dispatch runs without torch. First: "
-                f"python -m rlsched.export checkpoint={config.policy} out=policy.onnx"
+                f"policy '{base}' is a checkpoint; dispatch runs without torch. First: "
+                f"python -m rlsched.export checkpoint={base} out=policy.onnx"
             )
     plan = found.dispatch(
         config.env, config.policy, config.input, config.limit, config.budget_s, config.seed

@@ -11,9 +11,9 @@ FILE_WIDTH = 120
 """Columns of the table where standard output is not a terminal."""
 EXAMPLES = """
 python -m rlsched.evaluate env=vmr policies=[random,ha,potential:beam_32,checkpoints/vmr/default]
-python -m rlsched.evaluate env=vmr env.generator=medium env.migration_limit=50
-policies=[potential,exact] time_limit_s=10 python -m rlsched.evaluate env=vmr
-instances=cluster.json.gz out=results/mine
+python -m rlsched.evaluate env=vmr policies=[potential,exact] time_limit_s=10
+python -m rlsched.evaluate env=vmr instances=cluster.json.gz out=results/mine
+python -m rlsched.evaluate env=bjssp instances=la01..la40 policies=[random,mwkr,mwkr:wip_5]
 """
 
 
@@ -29,7 +29,7 @@ def evaluate(config: EvaluateConfig) -> None:
 
     found = problem(config.env.name)
     policies = list(found.default_policies if config.policies is None else config.policies)
-    check_policies(policies, found)
+    check_policies(policies, found, config.env)
     from rlsched.evaluation.compare import PolicySpec, compare
     from rlsched.evaluation.table import rich_table
 
@@ -54,7 +54,9 @@ def resolve_device(device: str, policies: list[str]) -> str:
     """Return cpu or cuda for ``auto``; torch is asked only where a checkpoint takes part."""
     from pathlib import Path
 
-    if device != "auto" or not any(Path(p.rpartition(":")[0] or p).is_dir() for p in policies):
+    from rlsched.core.names import split_name
+
+    if device != "auto" or not any(Path(split_name(p)[0]).is_dir() for p in policies):
         return "cpu" if device == "auto" else device
     import torch
 

@@ -74,7 +74,7 @@ def run(
     """
     from rich.console import Console
 
-    from rlsched.config.experiment import env_options
+    from rlsched.config.experiment import env_options, instances_of
     from rlsched.core.registry import problem
     from rlsched.evaluate import FILE_WIDTH, resolve_device
     from rlsched.evaluation.compare import PolicySpec, compare
@@ -87,13 +87,13 @@ def run(
     tables = []
     for section in sections:
         rows = section.contestants
-        instances = section.instances and str((path.parent / section.instances).resolve())
+        env = env_options(found, section)
         table = compare(
-            problem(found.env),
-            env_options(found, section),
+            problem(env.name),
+            env,
             [PolicySpec(r.policy, r.time_limit_s, r.row) for r in rows],
             out / section.name,
-            instances=instances,
+            instances=instances_of(path, section),
             num_instances=section.num_instances,
             seed=found.seed,
             device=resolve_device(device, [r.policy for r in rows]),

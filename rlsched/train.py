@@ -18,6 +18,7 @@ python -m rlsched.train env=vmr
 python -m rlsched.train env=vmr trainer=sb3 seed=0,1,2 --multirun
 python -m rlsched.train env=vmr trainer.num_env_runners=8 trainer.num_learners=2 ray.address=auto
 python -m rlsched.train env=vmr sweep=tune sweep.num_samples=16
+python -m rlsched.train env=isbjssp
 python -m rlsched.train resume=runs/vmr/2026-01-31_12-00-00 trainer.total_steps=4000000
 """
 

@@ -20,12 +20,18 @@ HARMONICS = (1, 2, 4, 8)
 
 
 class Features(nn.Module):
-    """Raw features to network inputs: scaled, and periodic ones with sines and cosines too."""
+    """Raw features to network inputs: scaled, and periodic ones with sines and cosines too.
+
+    Args:
+        features: of one node type, or of the context.
+        context: features of the context, which others may be measured in.
+    """
 
     scale: Tensor
     frequency: Tensor
+    per: Tensor
 
-    def __init__(self, features: tuple[Feature, ...]) -> None:
+    def __init__(self, features: tuple[Feature, ...], context: tuple[Feature, ...]) -> None:
         super().__init__()
         self.register_buffer("scale", torch.tensor([f.scale for f in features]), persistent=False)
         self.periodic = [i for i, f in enumerate(features) if f.period > 0]
@@ -33,10 +39,20 @@ class Features(nn.Module):
         multiples = 2 * math.pi * torch.tensor(HARMONICS, dtype=torch.float32)
         frequency = (multiples / periods[:, None]).reshape(-1) if self.periodic else torch.zeros(0)
         self.register_buffer("frequency", frequency, persistent=False)
+        column = {f.name: k for k, f in enumerate(context, start=1)} | {"": 0}
+        self.is_relative = any(f.per for f in features)
+        self.register_buffer(
+            "per", torch.tensor([column[f.per] for f in features]), persistent=False
+        )
         self.width = len(features) + 2 * len(frequency)
 
-    def forward(self, raw: Tensor) -> Tensor:
+    def forward(self, raw: Tensor, context: Tensor) -> Tensor:
+        """Return (B, ..., width) inputs of (B, ..., F) raw features and the (B, C) raw context."""
         scaled = raw / self.scale
+        if self.is_relative:
+            one = torch.ones_like(context[:, :1])
+            measure = torch.cat([one, context], dim=1)[:, self.per].clamp(min=1e-6)
+            scaled = scaled / (measure if raw.dim() == 2 else measure[:, None])
         if not self.periodic:
             return scaled
         columns = [raw[..., i : i + 1] for i in self.periodic for _ in HARMONICS]
@@ -57,8 +73,10 @@ class GraphEncoder(nn.Module):
     def __init__(self, graph: GraphSpec, hidden: int, layers: int, aggr: str = "sum") -> None:
         super().__init__()
         self.graph = graph
-        self.features = nn.ModuleDict({n.name: Features(n.features) for n in graph.nodes})
-        self.context = Features(graph.context)
+        self.features = nn.ModuleDict(
+            {n.name: Features(n.features, graph.context) for n in graph.nodes}
+        )
+        self.context = Features(graph.context, graph.context)
         self.embed = nn.ModuleDict(
             {n.name: _embedding(self.features[n.name].width, hidden) for n in graph.nodes}  # type: ignore[arg-type]
         )
@@ -79,7 +97,8 @@ class GraphEncoder(nn.Module):
         names = [n.name for n in self.graph.nodes]
         sizes = {name: observation[name].shape[1] for name in names}
         batch = observation[CONTEXT].shape[0]
-        x = {name: self._flat(observation[name], name) for name in names}
+        context = observation[CONTEXT]
+        x = {name: self._flat(observation[name], context, name) for name in names}
         edges = self._edges(observation, sizes, batch)
         for conv, norm in zip(self.convs, self.norms, strict=True):
             update = conv(x, edges)
@@ -87,8 +106,8 @@ class GraphEncoder(nn.Module):
         nodes = {name: x[name].view(batch, sizes[name] + 1, -1)[:, :-1] for name in names}
         return nodes, self._pooled(observation, nodes)
 
-    def _flat(self, raw: Tensor, name: str) -> Tensor:
-        embedded = self.embed[name](self.features[name](raw))
+    def _flat(self, raw: Tensor, context: Tensor, name: str) -> Tensor:
+        embedded = self.embed[name](self.features[name](raw, context))
         return nn.functional.pad(embedded, (0, 0, 0, 1)).flatten(0, 1)
 
     def _edges(
@@ -106,7 +125,7 @@ class GraphEncoder(nn.Module):
         return edges
 
     def _pooled(self, observation: Mapping[str, Tensor], nodes: dict[str, Tensor]) -> Tensor:
-        parts = [self.context(observation[CONTEXT])]
+        parts = [self.context(observation[CONTEXT], observation[CONTEXT])]
         for t, x in enumerate(nodes.values()):
             count = observation[NUM_NODES][:, t]
             real = torch.arange(x.shape[1], device=x.device)[None] < count[:, None]

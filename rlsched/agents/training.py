@@ -37,7 +37,6 @@ from rlsched.core.registry import Problem, problem
 from rlsched.core.simulator import Simulator
 
 STATE_FORMAT = "rlsched-training/1"
-DEFAULT_TEACHER = "exact"
 
 
 def train(
@@ -154,7 +153,7 @@ class Run:
         """Return whether the run begins with imitation; a checkpoint's weights need none."""
         start = self.config.trainer.warm_start
         if start == "auto":
-            return DEFAULT_TEACHER in self.problem.teachers
+            return bool(self.problem.teachers)
         return start != "none" and not Path(start).is_dir()
 
     def _start_network(self) -> GraphPolicy:
@@ -172,7 +171,7 @@ class Run:
 
     def _teacher(self) -> Teacher:
         name, env = self.config.trainer.warm_start, self.config.env
-        name = DEFAULT_TEACHER if name == "auto" else name
+        name = next(iter(self.problem.teachers)) if name == "auto" else name
         if name in self.problem.teachers:
             return self.problem.teachers[name](env)
         if name in self.problem.rules:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from rlsched.config import groups
-from rlsched.config.overrides import check_overrides, hydra_form
+from rlsched.config.overrides import check_overrides, hydra_form, parsed_value
 from rlsched.config.schema import (
     AgentConfig,
     BenchConfig,
@@ -51,7 +52,7 @@ def register(overrides: Sequence[str]) -> None:
         key, _, value = text.partition("=")
         for option in value.split(",") if key == "env" else ():
             name = groups.env_name(option)
-            store.store(group="env", name=f"{name}_schema", node=groups.env_config(option))
+            store.store(group="env", name=f"{name}{groups.SCHEMA}", node=groups.env_config(option))
 
 
 def compose_config(door: str, overrides: Sequence[str]) -> Any:
@@ -111,8 +112,14 @@ def resumed(folder: str, overrides: Sequence[str]) -> TrainConfig:
     config = OmegaConf.structured(TrainConfig)
     config.env = OmegaConf.structured(groups.env_config(str(name)))
     changes = {o.partition("=")[0]: o.partition("=")[2] for o in overrides}
+    option = changes.pop("env", str(name))
     try:
         config.merge_with(saved)
+        if not _began_as(option, config.env, changes):
+            raise ConfigError(
+                f"env={option}: the run of {path} has other options; leave env= out, or start a "
+                "new run."
+            )
         for key, value in changes.items():
             _change(config, key, value, path)
     except OmegaConfBaseException as error:
@@ -122,12 +129,24 @@ def resumed(folder: str, overrides: Sequence[str]) -> TrainConfig:
     return to_config(config)
 
 
+def _began_as(option: str, env: DictConfig, changes: Collection[str]) -> bool:
+    """Return whether a run's options hold what a variant of its environment changes."""
+    if groups.env_name(option) != env.name:
+        return False
+    variant = compose_config("evaluate", [f"env={option}"]).env
+    default = type(variant)()
+    changed = [f.name for f in fields(variant) if f"env.{f.name}" not in changes]
+    wanted = {key: getattr(variant, key) for key in changed}
+    return all(env[k] == v for k, v in wanted.items() if v != getattr(default, k))
+
+
 def _change(config: DictConfig, key: str, text: str, path: Path) -> None:
     if groups.group_of(TrainConfig, key):
         chosen = config[key].get("name", text)
         if text != chosen:
             raise ConfigError(
-                f"{key}={text}: the run of {path} has {key}={chosen}; start a new run."
+                f"{key}={text}: the run of {path} has {key}={chosen}; leave {key}= out, or start "
+                "a new run."
             )
         return
-    OmegaConf.update(config, key, OmegaConf.create(f"x: {text}").x if text else None)
+    OmegaConf.update(config, key, parsed_value(f"{key}={text}") if text else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,13 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from rlsched.config import groups
+from rlsched.config.compose import compose_config
 from rlsched.config.overrides import check_overrides
 from rlsched.config.schema import EvaluateConfig
 from rlsched.core.errors import ConfigError, UnknownName
+
+FILE_SUFFIX = re.compile(r"[^.]\.\w+$")
+"""Ends the name of a file, and no range of names such as la01..la40."""
 
 
 @dataclass
@@ -46,8 +51,8 @@ class Section:
         title: heading.
         text: Markdown before the table: the question asked.
         env: options of the environment.
-        instances: file or folder; a relative path starts at the experiment's file; null =
-            generated.
+        instances: file or folder, a relative path starts at the experiment's file; or benchmark
+            instances by name; null = generated.
         num_instances: how many.
         policies: rows.
     """
@@ -75,7 +80,7 @@ class Experiment:
 
     Attributes:
         title: heading of the page.
-        env: name of the environment.
+        env: the environment, or a variant of it.
         sections: tables, in order.
         text: Markdown under the heading.
         seed: of the instances and of everything random.
@@ -107,7 +112,7 @@ def read_experiment(path: Path) -> tuple[Experiment, list[Section]]:
         _read(Section, s, f"{path}, sections[{i}]") for i, s in enumerate(experiment.sections)
     ]
     for section in sections:
-        values = [f"env.{k}={_typed(v)}" for k, v in section.env.items() if v is not None]
+        values = [f"env.{k}={_typed(v)}" for k, v in section.env.items()]
         check_overrides(EvaluateConfig, [f"env={experiment.env}", *values])
         _ = section.contestants
     return experiment, sections
@@ -115,7 +120,23 @@ def read_experiment(path: Path) -> tuple[Experiment, list[Section]]:
 
 def env_options(experiment: Experiment, section: Section) -> Any:
     """Return the environment's config of a section."""
-    return groups.env_config(experiment.env)(**section.env)
+    variant = compose_config("evaluate", [f"env={experiment.env}"]).env
+    return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(variant), section.env))
+
+
+def instances_of(path: Path, section: Section) -> str | None:
+    """Return a section's instances; what is a path and no name starts at the experiment's file.
+
+    Args:
+        path: the experiment's file.
+        section: of it.
+    """
+    named = section.instances
+    if named is None:
+        return None
+    found = path.parent / named
+    is_path = found.exists() or "/" in named or FILE_SUFFIX.search(named)
+    return str(found.resolve()) if is_path else named
 
 
 def _read(schema: type, data: Any, where: str) -> Any:
@@ -138,6 +159,8 @@ def _read(schema: type, data: Any, where: str) -> Any:
 
 
 def _typed(value: Any) -> str:
+    if value is None:
+        return "null"
     return (
         str(value).lower()
         if isinstance(value, bool)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Any, get_args, get_type_hints
 
+from omegaconf import OmegaConf
+
 from rlsched.core.errors import UnknownName
-from rlsched.core.registry import MODULES, problem
+from rlsched.core.registry import problem
+
+SCHEMA = "_schema"
+"""Ends the name under which Hydra knows the config dataclass of an environment."""
 
 
 def options(group: str) -> list[str]:
@@ -18,15 +24,21 @@ def options(group: str) -> list[str]:
     )
 
 
+@cache
 def env_name(option: str) -> str:
-    """Return the environment of a variant: ``vmr`` of ``vmr`` and of ``vmr_constrained``.
+    """Return the environment of a variant: ``jobshop`` of ``jobshop`` and of ``bjssp``.
+
+    The ``defaults`` of its YAML lead there, variant by variant, to ``jobshop_schema``.
 
     Raises:
         UnknownName: there is no such variant.
     """
     if option not in options("env"):
         raise UnknownName("env", option, options("env"))
-    return max((n for n in MODULES if f"{option}_".startswith(f"{n}_")), key=len)
+    text = (files("rlsched.config") / "env" / f"{option}.yaml").read_text()
+    bases = OmegaConf.select(OmegaConf.create(text), "defaults")
+    base = next(name for name in bases if name != "_self_")
+    return base.removesuffix(SCHEMA) if base.endswith(SCHEMA) else env_name(base)
 
 
 def env_config(option: str) -> type:

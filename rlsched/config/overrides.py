@@ -30,7 +30,7 @@ def check_overrides(schema: type, overrides: Sequence[str], sweeps: bool = False
         UnknownName: there is no such key or variant.
     """
     parsed = [_parse(text, schema) for text in overrides]
-    env = next((str(o.value()) for o in parsed if o.key_or_group == "env"), None)
+    env = next((str(v) for o in parsed if o.key_or_group == "env" for v in _values(o)), None)
     for override in parsed:
         if override.is_sweep_override() and not sweeps:
             raise ConfigError(
@@ -47,6 +47,14 @@ def check_overrides(schema: type, overrides: Sequence[str], sweeps: bool = False
 def hydra_form(schema: type, overrides: Sequence[str]) -> list[str]:
     """Return overrides as Hydra wants them: ``++`` before a key that takes a free mapping."""
     return [f"++{o}" if _takes_mapping(schema, o.partition("=")[0]) else o for o in overrides]
+
+
+def parsed_value(override: str) -> Any:
+    """Return the value of a ``key=value`` that :func:`check_overrides` let pass, as Hydra reads it.
+
+    YAML would read ``off`` as false.
+    """
+    return OverridesParser.create().parse_override(override).value()
 
 
 def _takes_mapping(schema: type, key: str) -> bool:

@@ -45,8 +45,9 @@ class TrainerConfig:
         checkpoint_interval_s: seconds between checkpoints; what a killed run loses at most.
         eval_interval_s: seconds between evaluations on the held-out instances.
         eval_instances: held-out instances of one such evaluation.
-        warm_start: teacher imitated first: exact or a rule's name such as potential; or the folder
-            of a checkpoint to start from; auto = exact where the environment has it; or none.
+        warm_start: teacher imitated first: one of the environment's, such as exact, or a rule's
+            name; or the folder of a checkpoint to start from; auto = the environment's first
+            teacher where it has one; or none.
         warm_start_steps: gradient steps of imitation.
         warm_start_lr: its learning rate at the start; it falls linearly to a tenth.
         student_share: share of the choices in imitation that the student makes itself.
@@ -195,7 +196,8 @@ class EvaluateConfig:
         env: the problem, and its options as ``env.<key>=``.
         policies: rules, ``exact``, checkpoint folders, .onnx files, each with ``:search`` after it
             where wanted; null = random and every standard rule.
-        instances: file or folder of the field's own format; null = generated ones.
+        instances: file or folder of the field's own format, or benchmark instances by name where
+            the environment knows some; null = generated ones.
         num_instances: how many; of a file the first ones, null = all of it, or 20 generated ones.
         time_limit_s: wall-clock limit per instance of solvers and searches; null = their own.
         seed: of the generated instances and of everything random in a policy.
@@ -299,7 +301,8 @@ class BenchConfig:
         env: the problem, and its options as ``env.<key>=``.
         bench: what is measured.
         agent: the network of ``sim_policy_steps_per_s``.
-        instances: file or folder of the field's own format; null = generated ones.
+        instances: file or folder of the field's own format, or benchmark instances by name where
+            the environment knows some; null = generated ones.
         num_instances: how many, in the bank.
         seed: of the generated instances.
     """

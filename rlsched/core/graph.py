@@ -43,6 +43,8 @@ class Feature:
         period: where the quantity matters modulo something, the period in the same unit (0 = none);
             the network then also sees sines and cosines of it.
         doc: one line for the tables.
+        per: context feature that the network divides by too, so that times are seen in the
+            instance's own measure; empty = none.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Feature:
     scale: float
     doc: str = ""
     period: float = 0.0
+    per: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ class GraphSpec:
         """Return the declaration as JSON, without its texts; equal text means equal graphs."""
 
         def plain(item: dict[str, Any]) -> dict[str, Any]:
-            return {key: value for key, value in item.items() if key != "doc"}
+            return {k: v for k, v in item.items() if k != "doc" and (k != "per" or v)}
 
         raw = asdict(self)
         raw["context"] = [plain(f) for f in raw["context"]]
@@ -189,5 +192,6 @@ class GraphSpec:
         lines = ["| where | feature | unit | scale | meaning |", "|---|---|---|---|---|"]
         for where, features in groups:
             for f in features:
-                lines.append(f"| {where} | `{f.name}` | {f.unit} | {f.scale:g} | {f.doc} |")
+                scale = f"{f.scale:g} x {f.per}" if f.per else f"{f.scale:g}"
+                lines.append(f"| {where} | `{f.name}` | {f.unit} | {scale} | {f.doc} |")
         return "\n".join(lines)

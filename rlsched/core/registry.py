@@ -9,8 +9,13 @@ from typing import Any
 
 from rlsched.core.errors import UnknownName
 
-MODULES = {"vmr": "rlsched.envs.vmr.problem"}
+MODULES = {
+    "jobshop": "rlsched.envs.jobshop.problem",
+    "vmr": "rlsched.envs.vmr.problem",
+}
 """Known environments and where they live; a module's ``PROBLEM`` describes it."""
+GYM_IDS = {"jobshop": "rlsched/JobShop-v0", "vmr": "rlsched/VMR-v0"}
+"""Their Gymnasium ids, here so that none of them is imported to be registered."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +24,7 @@ class Problem:
 
     Attributes:
         name: short name, as in ``env=vmr``.
-        gym_id: Gymnasium id, bumped when behaviour changes.
+        gym_id: Gymnasium id, as in :data:`GYM_IDS`; bumped when behaviour changes.
         config: dataclass type of its options, field by field the keys of ``env.<key>=``.
         make: ``make(config, num_envs, instances=None, seed=0, observe=True, device="cpu")`` ->
             Simulator.
@@ -27,7 +32,8 @@ class Problem:
         generate_instances: ``generate_instances(config, num, seed)`` -> generated instances, split
             by seed.
         rules: name -> ``factory(config)`` giving a Policy.
-        teachers: name -> ``factory(config)`` giving a Teacher; rules teach unnamed.
+        teachers: name -> ``factory(config)`` giving a Teacher, the default first; rules teach
+            unnamed.
         sizes: ``sizes(config)`` -> three configs, small to large, for checks at any size.
         larger: ``larger(config)`` -> config of the real size on which a trained policy is shown.
         default_policies: what a comparison contains unless told otherwise.
@@ -35,6 +41,13 @@ class Problem:
         portfolio: ``portfolio(config, policy, time_limit_s)`` -> the Policy that dispatch is under
             a budget.
         plot: ``plot(simulator, lane, ax)`` -> ax, a picture of one lane for reports.
+        variants: ``variants(config, policy, suffix)`` -> the Policy that a suffix of this
+            environment's own makes of another, as in ``mwkr:wip_5``, or None if the suffix is not
+            its own; a bad value is a ConfigError. None = it has no such suffixes.
+        suffixes: how those read, for messages: ``wip_<jobs>``.
+        reference: ``reference(config, instance)`` -> (proven lower bound, best known value) of the
+            metric in the literature for this instance and these options, each None where there is
+            none. None = the environment knows no literature.
     """
 
     name: str
@@ -51,6 +64,9 @@ class Problem:
     dispatch: Callable[..., dict]
     portfolio: Callable[..., Any]
     plot: Callable[..., Any]
+    variants: Callable[..., Any] | None = None
+    suffixes: tuple[str, ...] = ()
+    reference: Callable[..., tuple[float | None, float | None]] | None = None
 
 
 def problem(name: str) -> Problem:

@@ -2,7 +2,8 @@
 
 A search plays copies of a lane and keeps the best plan seen, judged by the problem's own metric;
 where STOP may end an episode early, every state on the way is a result. Any guide serves, in any
-environment.
+environment. Where chance has a say, the copies meet another future than the real one, and plans are
+made anew at every decision.
 
 Source: risk-seeking evaluation of VM2RL (EuroSys 2025) for best of K; beam search as in operations
 research, one level per decision, duplicates dropped.
@@ -14,7 +15,7 @@ import re
 import sys
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from itertools import count
+from itertools import chain, count
 from time import perf_counter
 from typing import NamedTuple
 
@@ -53,18 +54,30 @@ class Plan(NamedTuple):
 
 
 class Planner(Policy):
-    """A policy that works out a lane's whole plan before it plays it."""
+    """A policy that works out a lane's whole plan before it plays it.
+
+    Where chance may undo the plan, it plays only the first choice of each plan.
+    """
 
     @abstractmethod
     def plan(self, sim: Simulator, lane: int) -> Sequence[int]:
         """Return the choices to make from a lane's present state, which is left as it is."""
 
     def choose(self, sim: Simulator) -> NDArray[np.int32]:
-        """Return the first choice of each lane's plan; plans anew every time."""
-        plans = [self.plan(sim, lane) for lane in range(sim.num_envs)]
-        return np.array([p[0] if p else sim.num_choices - 1 for p in plans], np.int32)
+        """Return the first choice of each lane's plan; plans anew every time.
+
+        A lane that has ended, or has only one way on, needs no plan.
+        """
+        mask = host(sim.action_mask)
+        choice = mask.argmax(axis=1).astype(np.int32)
+        for lane in np.flatnonzero(~host(sim.terminated) & (mask.sum(axis=1) > 1)):
+            plan = self.plan(sim, int(lane))
+            choice[lane] = plan[0] if plan else sim.num_choices - 1
+        return choice
 
     def play(self, sim: Simulator) -> int:
+        if sim.is_stochastic:
+            return super().play(sim)
         return replay(sim, [self.plan(sim, lane) for lane in range(sim.num_envs)])
 
 
@@ -85,8 +98,9 @@ class Searched(Planner):
     Args:
         guide: what the search follows.
         size: rollouts or width; None where ``budget_s`` is given.
-        budget_s: seconds of search per lane; rounds grow until it is used up, and the last may
-            exceed it by the time of one decision.
+        budget_s: seconds of search per plan; rounds grow until it is used up, and the last may
+            exceed it by the time of one decision. Where a plan cannot be cut, the guide's own
+            rollout is finished in any case.
         seed: of sampling.
     """
 
@@ -107,7 +121,10 @@ class Searched(Planner):
     def improve(self, sim: Simulator, lane: int, deadline: float = FOREVER) -> Iterator[Plan]:
         """Yield ever better plans, the first whatever it is, until size or time is used up."""
         best: Plan | None = None
-        for found in self._search(sim, lane, deadline):
+        plans = self._search(sim, lane, deadline)
+        if deadline < FOREVER and not sim.can_stop:
+            plans = chain([rollout(sim, lane, self.guide)], plans)
+        for found in plans:
             if best is None or found.cost < best.cost:
                 best = found
                 yield best
@@ -168,7 +185,7 @@ class LNS(Searched):
 SEARCHES: dict[str, type[Searched]] = {"best_of": BestOf, "beam": Beam, "lns": LNS}
 
 
-def with_search(policy: Policy, spec: str, seed: int = 0) -> Policy:
+def with_search(policy: Policy, spec: str, seed: int = 0, others: Sequence[str] = ()) -> Policy:
     """Return a policy with search, or a solver with a time limit.
 
     Args:
@@ -176,6 +193,7 @@ def with_search(policy: Policy, spec: str, seed: int = 0) -> Policy:
         spec: ``best_of_16``, ``beam_32``, ``lns_100``, with seconds ``beam_0.5s``; ``10s`` for a
             solver.
         seed: of sampling.
+        others: forms that the caller reads itself, for the message.
 
     Raises:
         ConfigError: the spec cannot be read, or does not suit the policy.
@@ -186,9 +204,10 @@ def with_search(policy: Policy, spec: str, seed: int = 0) -> Policy:
         return policy
     match = SPEC.fullmatch(spec)
     if match is None:
+        more = "".join(f"; {form}" for form in others)
         raise ConfigError(
-            f"Search {spec!r} is unreadable; allowed: best_of_<K>, beam_<width>, lns_<rounds>, "
-            "the same with <seconds>s, as potential:beam_32; <seconds>s after a solver, exact:10s."
+            f"Search {spec!r} is unreadable; allowed: best_of_<K>, beam_<width>, lns_<rounds>, the "
+            f"same with <seconds>s, as random:beam_32; <seconds>s after a solver, exact:10s{more}."
         )
     if not isinstance(policy, Guide):
         raise ConfigError(f"{policy.name!r} scores no choices, so it cannot guide a search.")
@@ -481,6 +500,8 @@ def _trace(tree: Sequence[_Level], lane: int) -> tuple[int, ...]:
 def _copies(sim: Simulator, lane: int, policy: Policy | None, num: int) -> Simulator:
     copies = sim.like(num, observe=getattr(policy, "needs_observation", False))
     copies.adopt(sim, np.full(num, lane))
+    if sim.is_stochastic:
+        copies.hide_future()
     return copies
 
 

@@ -51,6 +51,7 @@ class Simulator(ABC):
         metric: name of the problem's own score, a key of :meth:`metrics`.
         lower_is_better: its direction.
         can_stop: STOP ends the episode at any decision, so every state on the way is a result.
+        is_stochastic: chance has a say in what choices lead to, so that a plan may not come true.
         unit: what one full decision is called, for benchmarks (``"migration"``).
         choices_per_unit: choices that make one.
         state: NamedTuple of per-lane arrays.
@@ -64,6 +65,7 @@ class Simulator(ABC):
     metric: str
     lower_is_better: ClassVar[bool] = True
     can_stop: ClassVar[bool] = False
+    is_stochastic: bool = False
     unit: ClassVar[str]
     choices_per_unit: ClassVar[int] = 1
     render_modes: ClassVar[tuple[str, ...]] = ("rgb_array",)
@@ -203,6 +205,14 @@ class Simulator(ABC):
                     mine[:] = theirs[source]
         else:
             self._gather(other.state, np.asarray(source))
+
+    def hide_future(self) -> None:
+        """Make what chance will bring in these lanes independent of what it really will bring.
+
+        Called on the copies that a search plays, so that it cannot look ahead into the real future.
+        The present state stays as it is, and equal states get equal futures, so that a plan made on
+        one copy holds on another. Needed where ``is_stochastic``.
+        """
 
     def _gather(self, others: Any, source: NDArray[np.int_]) -> None:
         """Copy rows between arrays on the device, one thread per element."""

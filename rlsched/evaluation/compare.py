@@ -14,11 +14,12 @@ from rich.console import Console
 
 import rlsched
 from rlsched.core.errors import ConfigError, InstanceError
+from rlsched.core.names import split_name
 from rlsched.core.registry import Problem
-from rlsched.evaluation.policies import check_policies, digest, resolve_policy, split_name
+from rlsched.evaluation.policies import check_policies, digest, resolve_policy
 from rlsched.evaluation.report import PictureBook, require_report, write_report
-from rlsched.evaluation.runner import Entrant, ScoreFile, run
-from rlsched.evaluation.table import Table, build_table
+from rlsched.evaluation.runner import Entrant, ScoreFile, instance_names, run
+from rlsched.evaluation.table import Reference, Table, build_table
 
 DEFAULT_INSTANCES = 20
 
@@ -62,7 +63,7 @@ def compare(
         env: its options.
         policies: the rows.
         out: folder; scores found in its results.csv under the same settings are taken as they are.
-        instances: file or folder; None = generated test instances.
+        instances: see :func:`load`.
         num_instances: see :func:`load`.
         seed: of the generated instances and of everything random.
         device: where networks run.
@@ -72,7 +73,7 @@ def compare(
         RlschedError: something asked for does not exist, before anything is played.
         KeyboardInterrupt: it was interrupted; what was complete is written.
     """
-    _check(policies, problem)
+    _check(policies, problem, env)
     require_report()
     bank = load(problem, env, instances, num_instances, seed)
     settings = {
@@ -109,7 +110,14 @@ def compare(
     sim = problem.make(env, 1, instances=bank[:1], seed=seed, observe=False)
     solvers = {e.label for e in entrants if hasattr(e.get(), "time_limit_s")}
     rules = {p.row for p in policies if p.name in problem.rules} - solvers
-    table = build_table(scores, problem.name, sim.metric, sim.lower_is_better, rules)
+    table = build_table(
+        scores,
+        problem.name,
+        sim.metric,
+        sim.lower_is_better,
+        rules,
+        _literature(problem, env, bank),
+    )
     table.write(out / "results.json")
     write_report(out / "report.html", table, _shown(settings), pictures)
     if not is_complete:
@@ -125,7 +133,8 @@ def load(
     Args:
         problem: the environment.
         env: its options.
-        instances: file or folder; None = generated test instances.
+        instances: file or folder, or what else the environment can load by name; None = generated
+            test instances.
         num_instances: of a file the first ones, None = all; generated: None = 20.
         seed: of the generated instances.
 
@@ -153,14 +162,22 @@ def _files_digest(name: str, problem: Problem) -> str:
     return "" if base in problem.rules else digest(Path(base))
 
 
-def _check(policies: Sequence[PolicySpec], problem: Problem) -> None:
+def _literature(problem: Problem, env: Any, bank: Sequence[Any]) -> dict[str, Reference]:
+    """Return what the literature knows of each instance, by name."""
+    if problem.reference is None:
+        return {}
+    known = [problem.reference(env, instance) for instance in bank]
+    return dict(zip(instance_names(bank), known, strict=True))
+
+
+def _check(policies: Sequence[PolicySpec], problem: Problem, env: Any) -> None:
     if not policies:
         raise ConfigError(f"policies is empty; rules: {', '.join(problem.rules)}.")
     rows = [p.row for p in policies]
     twice = next((row for row in rows if rows.count(row) > 1), None)
     if twice is not None:
         raise ConfigError(f"policy {twice!r} is named twice.")
-    check_policies([p.name for p in policies], problem)
+    check_policies([p.name for p in policies], problem, env)
 
 
 def _shown(settings: dict[str, Any]) -> dict[str, str]:

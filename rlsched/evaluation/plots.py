@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rlsched.core.errors import MissingExtra
-from rlsched.evaluation.table import Row, Table
+from rlsched.evaluation.table import BOUND, HERE, Row, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,16 +53,17 @@ def interval_plot(table: Table) -> Figure:
         ax.plot(row.ci95, [y, y], color=color, lw=2.5, solid_capstyle="butt")
         ax.plot([row.mean], [y], "o", ms=7, color=color, mec="white")
         ax.annotate(
-            f"{row.mean:.4f}",
+            table.number(row.mean),
             (row.mean, y),
             (0, 7),
             textcoords="offset points",
             ha="center",
             size=8,
         )
-    if table.reference == "bound":
+    if table.reference != HERE:
+        label = " proven bound" if table.reference == BOUND else f" {table.reference}"
         ax.axvline(table.reference_mean, color=INK, lw=1, ls="--")
-        ax.annotate(" proven bound", (table.reference_mean, -0.75), size=8, va="center")
+        ax.annotate(label, (table.reference_mean, -0.75), size=8, va="center")
     _name_rows(ax, table.rows)
     ax.set_xlabel(_metric_label(table))
     return figure

@@ -109,21 +109,24 @@ def write_report(
 def finding(table: Table) -> str:
     """Return the result in one sentence."""
     best = table.rows[0]
+    number, start = table.number, table.start_mean
+    before = "" if start is None else f" from {number(start)} at the start"
     text = (
-        f"{best.policy} is best on average: {table.metric.replace('_', ' ')} {best.mean:.4f} "
-        f"(95 % interval {best.ci95[0]:.4f} to {best.ci95[1]:.4f}) "
-        f"from {table.start_mean:.4f} at the start, in {best.seconds:.3g} s per instance."
+        f"{best.policy} is best on average: {table.metric.replace('_', ' ')} {number(best.mean)} "
+        f"(95 % interval {number(best.ci95[0])} to {number(best.ci95[1])})"
+        f"{before}, in {best.seconds:.3g} s per instance."
     )
     if (
         table.baseline
         and best.policy != table.baseline
+        and best.diff is not None
         and best.diff_ci95
         and best.paired_p is not None
     ):
         low, high = best.diff_ci95
         text += (
-            f" Against the best rule, {table.baseline}: {best.diff:+.4f} "
-            f"({low:+.4f} to {high:+.4f}), "
+            f" Against the best rule, {table.baseline}: {number(best.diff, '+')} "
+            f"({number(low, '+')} to {number(high, '+')}), "
             f"p = {best.paired_p:.2g} over {len(table.instances)} paired instances."
         )
     return text
@@ -163,7 +166,7 @@ def _matrix(table: Table) -> list[tuple[str, list[tuple[str, bool]]]]:
     """Return per instance the scores of all policies as text, and whether each is the best."""
     best = table.values.min(axis=0) if table.lower_is_better else table.values.max(axis=0)
     return [
-        (name, [(f"{v:.4f}", bool(abs(v - best[i]) < 1e-9)) for v in table.values[:, i]])
+        (name, [(table.number(v), bool(abs(v - best[i]) < 1e-9)) for v in table.values[:, i]])
         for i, name in enumerate(table.instances)
     ]
 

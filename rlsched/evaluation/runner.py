@@ -31,7 +31,7 @@ class Score:
         instance: name of the instance.
         policy: name of the policy.
         value: the problem's metric at the end of the episode.
-        start: the metric before the first choice.
+        start: the metric before the first choice, None where that is no result.
         bound: proven bound on the metric, None where the policy proves none.
         seconds: wall-clock time of the whole episode.
         decision_ms: that time per choice, in milliseconds.
@@ -42,7 +42,7 @@ class Score:
     instance: str
     policy: str
     value: float
-    start: float
+    start: float | None
     bound: float | None
     seconds: float
     decision_ms: float
@@ -110,7 +110,7 @@ def read_scores(path: Path) -> list[Score]:
             instance=row["instance"],
             policy=row["policy"],
             value=float(row["value"]),
-            start=float(row["start"]),
+            start=float(row["start"]) if row["start"] else None,
             bound=float(row["bound"]) if row["bound"] else None,
             seconds=float(row["seconds"]),
             decision_ms=float(row["decision_ms"]),
@@ -185,7 +185,7 @@ def _play(
     sim = problem.make(config, 1, instances=[instance], seed=seed, observe=observe)
     for _ in range(2):
         sim.reset(seed=seed + row, instances=[0])
-        start = float(sim.metrics()[sim.metric][0])
+        start = float(sim.metrics()[sim.metric][0]) if sim.can_stop else None
         begin = time.perf_counter()
         rounds = policy.play(sim)
         seconds = time.perf_counter() - begin

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,6 +17,12 @@ from rlsched.evaluation.statistics import mean_ci, wilcoxon_p
 
 TIE = 1e-9
 """Scores closer than this tie for a win."""
+BOUND, HERE, LITERATURE = "bound", "best known", "best known, literature"
+"""What gaps are relative to; to the literature they are averaged over instances, as there."""
+DIGITS = 5
+"""Of scores as text."""
+Reference = tuple[float | None, float | None]
+"""(proven lower bound, best known value) of an instance in the literature, None = there is none."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +33,9 @@ class Row:
         policy: its name.
         mean: of the metric.
         ci95: Student t interval of the mean.
-        gap_pct: how much worse the mean is than the mean reference, in percent of it; None where
-            that is 0.
+        gap_pct: how much worse the mean is than the mean reference, in percent of it; to the
+            literature instead the mean of the instances' own gaps, as is the custom there. None
+            where a reference is 0.
         bound_mean: mean of the bounds that this policy proved on every instance, else None.
         paired_p: Wilcoxon signed-rank p against the best rule, two-sided and not adjusted; None
             for itself.
@@ -64,10 +71,12 @@ class Table:
         rows: best first.
         baseline: the best rule, which the paired columns compare with; None where no rule takes
             part.
-        reference: what gaps are relative to: ``bound`` where every instance has a proven one, else
-            ``best known``.
+        reference: what gaps are relative to: ``best known, literature`` where every instance has
+            one, else ``bound`` where every instance has a proven one, else ``best known`` here.
         reference_mean: its mean.
-        start_mean: mean of the metric before any choice.
+        start_mean: mean of the metric before any choice, None where that is no result.
+        literature: what the literature knows of each instance, empty where the environment knows no
+            literature.
         values: (policies, instances) the scores, rows as in ``rows``.
     """
 
@@ -79,8 +88,20 @@ class Table:
     baseline: str | None
     reference: str
     reference_mean: float
-    start_mean: float
+    start_mean: float | None
+    literature: tuple[Reference, ...]
     values: NDArray[np.float64]
+
+    def number(self, score: float, sign: str = "") -> str:
+        """Return a score as text: 4 decimals below 10, fewer where this table's scores are larger.
+
+        Args:
+            score: a value of the metric, or a difference.
+            sign: ``+`` shows the sign of positive ones too.
+        """
+        scale = max(1.0, *(abs(row.mean) for row in self.rows))
+        decimals = int(np.clip(DIGITS - 1 - np.floor(np.log10(scale)), 0, DIGITS - 1))
+        return f"{score:{sign}.{decimals}f}"
 
     def to_json(self) -> str:
         """Return results.json."""
@@ -93,7 +114,12 @@ class Table:
 
 
 def build_table(
-    scores: Sequence[Score], env: str, metric: str, lower_is_better: bool, rules: Collection[str]
+    scores: Sequence[Score],
+    env: str,
+    metric: str,
+    lower_is_better: bool,
+    rules: Collection[str],
+    literature: Mapping[str, Reference] | None = None,
 ) -> Table:
     """Return the comparison over the instances that every policy finished.
 
@@ -103,6 +129,7 @@ def build_table(
         metric: its score.
         lower_is_better: direction of the score.
         rules: policies that count as rules, of which the best is the baseline.
+        literature: instance -> what the literature knows of it.
 
     Raises:
         ValueError: no instance was finished by every policy.
@@ -120,7 +147,8 @@ def build_table(
     sign = 1.0 if lower_is_better else -1.0
     values = np.array([[s.value for s in line] for line in grid])
     order = np.argsort(sign * values.mean(axis=1), kind="stable")
-    reference, best_known = _reference(grid, values, sign)
+    published = tuple((literature or {}).get(n, (None, None)) for n in names)
+    label, reference = _reference(grid, values, sign, published)
     baseline = next((policies[i] for i in order if policies[i] in rules), None)
     against = values[policies.index(baseline)] if baseline is not None else None
     wins = (sign * values <= (sign * values).min(axis=0) + TIE).sum(axis=1)
@@ -128,10 +156,9 @@ def build_table(
         _row(
             grid[i],
             values[i],
-            reference,
+            _gap_pct(sign * values[i], sign * reference, label),
             None if policies[i] == baseline else against,
             int(wins[i]),
-            sign,
         )
         for i in order
     ]
@@ -142,42 +169,61 @@ def build_table(
         instances=tuple(names),
         rows=tuple(rows),
         baseline=baseline,
-        reference="best known" if best_known else "bound",
+        reference=label,
         reference_mean=float(reference.mean()),
-        start_mean=float(np.mean([s.start for s in grid[0]])),
+        start_mean=_mean([s.start for s in grid[0]]),
+        literature=published if literature else (),
         values=values[order],
     )
 
 
 def _reference(
-    grid: list[list[Score]], values: NDArray[np.float64], sign: float
-) -> tuple[NDArray[np.float64], bool]:
-    """Return the (N,) tightest proven bounds, else the best scores known, and if the latter."""
+    grid: list[list[Score]],
+    values: NDArray[np.float64],
+    sign: float,
+    published: Sequence[Reference],
+) -> tuple[str, NDArray[np.float64]]:
+    """Return (N,) what gaps are relative to, and what that is."""
+    best = [known for _, known in published if known is not None]
+    if len(best) == len(published):
+        return LITERATURE, np.array(best, np.float64)
     worst = -np.inf
     bounds = np.array([[worst if s.bound is None else sign * s.bound for s in row] for row in grid])
     tightest = bounds.max(axis=0)
     if np.isfinite(tightest).all():
-        return sign * tightest, False
-    return sign * (sign * values).min(axis=0), True
+        return BOUND, sign * tightest
+    return HERE, sign * (sign * values).min(axis=0)
+
+
+def _gap_pct(cost: NDArray[np.float64], reference: NDArray[np.float64], label: str) -> float | None:
+    """Return how much worse (N,) costs are than their references, in percent; lower is better."""
+    if label != LITERATURE:
+        cost, reference = cost.mean(keepdims=True), reference.mean(keepdims=True)
+    if (np.abs(reference) <= TIE).any():
+        return None
+    return float(np.mean(100 * (cost - reference) / np.abs(reference)))
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Return the mean, or None where a value is missing."""
+    given = [v for v in values if v is not None]
+    return float(np.mean(given)) if given and len(given) == len(values) else None
 
 
 def _row(
     line: list[Score],
     values: NDArray[np.float64],
-    reference: NDArray[np.float64],
+    gap_pct: float | None,
     against: NDArray[np.float64] | None,
     wins: int,
-    sign: float,
 ) -> Row:
-    mean, goal = float(values.mean()), float(reference.mean())
-    bounds = [s.bound for s in line if s.bound is not None]
     diff = None if against is None else values - against
     return Row(
         policy=line[0].policy,
-        mean=mean,
+        mean=float(values.mean()),
         ci95=mean_ci(values),
-        gap_pct=100 * sign * (mean - goal) / abs(goal) if abs(goal) > TIE else None,
-        bound_mean=float(np.mean(bounds)) if len(bounds) == len(line) else None,
+        gap_pct=gap_pct,
+        bound_mean=_mean([s.bound for s in line]),
         paired_p=None if diff is None else wilcoxon_p(diff),
         decision_ms=float(np.mean([s.decision_ms for s in line])),
         seconds=float(np.mean([s.seconds for s in line])),
@@ -206,7 +252,7 @@ def cells(table: Table, row: Row) -> list[str]:
     if row.policy == table.baseline:
         diff, p = "best", ""
     else:
-        diff = "" if row.diff is None else f"{row.diff:+.4f}"
+        diff = "" if row.diff is None else table.number(row.diff, "+")
         p = (
             ""
             if row.paired_p is None
@@ -214,10 +260,10 @@ def cells(table: Table, row: Row) -> list[str]:
         )
     return [
         row.policy,
-        f"{row.mean:.4f}",
-        f"{row.ci95[0]:.4f} to {row.ci95[1]:.4f}",
+        table.number(row.mean),
+        f"{table.number(row.ci95[0])} to {table.number(row.ci95[1])}",
         "" if row.gap_pct is None else f"{row.gap_pct:+.1f} %",
-        "" if row.bound_mean is None else f"{row.bound_mean:.4f}",
+        "" if row.bound_mean is None else table.number(row.bound_mean),
         diff,
         p,
         str(row.wins),
@@ -226,15 +272,23 @@ def cells(table: Table, row: Row) -> list[str]:
     ]
 
 
+GAPS = {
+    LITERATURE: "mean of the instances' gaps to the best known in the literature, whose mean is {}",
+    BOUND: "of the mean to that of the proven bounds, {}",
+    HERE: "of the mean to that of the best scores known here, {}",
+}
+"""What the column of gaps shows, by reference."""
+
+
 def caption(table: Table) -> str:
     """Return what a reader must know to read the table."""
     direction = "lower" if table.lower_is_better else "higher"
+    start, goal = table.start_mean, table.number(table.reference_mean)
+    before = "" if start is None else f", {table.number(start)} before any choice"
     parts = [
-        f"{table.metric}, {direction} is better; {len(table.instances)} instances, "
-        f"{table.start_mean:.4f} before any choice.",
+        f"{table.metric}, {direction} is better; {len(table.instances)} instances{before}.",
         "Intervals: Student t over instances.",
-        f"Gap: to the {'proven bound' if table.reference == 'bound' else 'best score known here'}, "
-        f"mean {table.reference_mean:.4f}.",
+        f"Gap: {GAPS[table.reference].format(goal)}.",
     ]
     if table.baseline:
         parts.append(
@@ -271,7 +325,7 @@ def rich_table(table: Table, width: int = WIDE) -> RichTable:
         is_baseline = row.policy == table.baseline
         style = "bold" if row is table.rows[0] else ("cyan" if is_baseline else None)
         text = cells(table, row)
-        text[2] = f"{(row.ci95[1] - row.ci95[0]) / 2:.4f}"
+        text[2] = table.number((row.ci95[1] - row.ci95[0]) / 2)
         text[3] = text[3].removesuffix(" %")
         out.add_row(*(text[i] for i in shown), style=style)
     return out

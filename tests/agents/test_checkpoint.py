@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
+from dataclasses import replace
 
 import pytest
 import torch
@@ -51,6 +53,12 @@ def test_a_checkpoint_gives_back_network_and_what_it_was_made_for(saved, small):
     assert info.figures == {"steps": 12.0, "validation_fragment_rate": 0.5}
     observation = observe(scene.sim)
     assert torch.equal(network(observation)[0], scene.network.eval()(observation)[0])
+
+
+def test_an_infinite_option_comes_back_as_it_was(small, make, tmp_path):
+    env = replace(small.env, goal=math.inf)
+    save_checkpoint(tmp_path, make(small).network, env, {})
+    assert type(env)(**load_checkpoint(tmp_path)[1].env) == env
 
 
 def test_a_checkpoint_loads_as_a_policy_that_plays(saved):

@@ -97,6 +97,19 @@ def test_an_unknown_teacher_is_refused_with_those_known(run_config, tmp_path):
         training.train(run_config, tmp_path)
 
 
+@pytest.mark.parametrize("names", [("first", "second"), ()])
+def test_the_default_teacher_is_the_environments_first_one(
+    run_config, tmp_path, monkeypatch, names
+):
+    teachers = {name: lambda env, name=name: name for name in names}
+    taught = replace(registry.problem("vmr"), teachers=teachers, default_policies=("random",))
+    monkeypatch.setattr(training, "problem", lambda name: taught)
+    run_config.trainer.warm_start = "auto"
+    run = training.Run(run_config, tmp_path)
+    assert run._has_teacher() == bool(names)
+    assert not names or run._teacher() == "first"
+
+
 def test_resume_refuses_what_is_not_a_run_of_this_network(run_config, tmp_path):
     resume = replace(run_config, resume=str(tmp_path))
     with pytest.raises(CheckpointError, match="there is no such checkpoint file"):

@@ -1,6 +1,7 @@
 """A wrong command line is refused with what is allowed; a right one is the door's dataclass."""
 
 import dataclasses
+import math
 import re
 
 import pytest
@@ -56,6 +57,13 @@ def test_every_value_of_a_sweep_is_checked():
         check_overrides(TrainConfig, ["env=vmr", "trainer=sb3,sb4"], sweeps=True)
 
 
+def test_options_of_an_environment_go_with_a_sweep_over_its_variants():
+    sweep = ["env=vmr,vmr_constrained", "env.goal=0.3"]
+    check_overrides(TrainConfig, sweep, sweeps=True)
+    with pytest.raises(UnknownName, match=r"env\.gaol"):
+        check_overrides(TrainConfig, [sweep[0], "env.gaol=0.3"], sweeps=True)
+
+
 def test_the_environment_is_required():
     with pytest.raises(ConfigError, match=r"env= is missing\. Known: .*vmr"):
         compose_config("train", [])
@@ -108,13 +116,51 @@ def test_yaml_and_dataclass_agree_on_the_defaults():
 def test_lists_of_policies_keep_paths_and_searches():
     config = compose_config(
         "evaluate",
-        ["env=vmr", "policies=[random,potential:beam_32,checkpoints/vmr/default:best_of_16]"],
+        ["env=vmr", "policies=[random,mwkr:wip_5:best_of_16,checkpoints/vmr/default:beam_0.5s]"],
     )
-    assert config.policies == ["random", "potential:beam_32", "checkpoints/vmr/default:best_of_16"]
+    assert config.policies == [
+        *("random", "mwkr:wip_5:best_of_16", "checkpoints/vmr/default:beam_0.5s")
+    ]
 
 
 def test_every_environment_has_a_variant_of_its_name():
-    assert set(MODULES) <= set(groups.options("env"))
+    assert {name: groups.env_name(name) for name in MODULES} == {name: name for name in MODULES}
+
+
+def test_a_variant_belongs_to_the_environment_that_its_defaults_lead_to():
+    found = {option: groups.env_name(option) for option in groups.options("env")}
+    assert set(found.values()) == set(MODULES)
+    shops = {option for option, env in found.items() if env == "jobshop"}
+    assert shops == {"jobshop", "bjssp", "isbjssp", "jssp", "fjsp"}
+
+
+@pytest.mark.parametrize(
+    ("option", "changes"),
+    [
+        ("jobshop", {}),
+        ("bjssp", {"buffer": 0.0, "swap": "auto"}),
+        ("isbjssp", {"buffer": 0.0, "swap": "auto", "interruption": "start:0.1"}),
+        ("jssp", {"buffer": math.inf}),
+        ("fjsp", {"buffer": math.inf, "generator": "flexible-10x5"}),
+    ],
+)
+def test_variants_of_the_job_shop_change_what_their_names_say(option, changes):
+    pytest.importorskip(MODULES["jobshop"], exc_type=ModuleNotFoundError)
+    env = compose_config("train", [f"env={option}"]).env
+    assert env == type(env)(**changes)
+    assert env.name == "jobshop"
+    changed = compose_config("train", [f"env={option}", "env.buffer=2", "env.swap=off"]).env
+    assert (changed.buffer, changed.swap) == (2.0, "off")
+
+
+def test_a_number_may_be_infinite_and_stays_so_when_a_run_is_gone_on_with(tmp_path):
+    config = run_of(tmp_path, "env.goal=inf")
+    assert config.env.goal == math.inf
+    assert "goal: .inf" in (tmp_path / "config.yaml").read_text()
+    assert resumed(str(tmp_path), []).env.goal == math.inf
+    assert resumed(str(tmp_path), ["env.goal=0.5"]).env.goal == 0.5
+    run_of(tmp_path, "env.goal=0.5")
+    assert resumed(str(tmp_path), ["env.goal=inf"]).env.goal == math.inf
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -144,12 +190,29 @@ def test_a_run_is_gone_on_with_under_its_own_config(tmp_path):
     assert again.resume == str(tmp_path)
     assert again.trainer == dataclasses.replace(config.trainer, total_steps=7)
     assert (again.env, again.sweep, again.out) == (config.env, config.sweep, str(tmp_path))
+    changed = resumed(str(tmp_path), ["env.reward=off", "env.goal=null", "device=cpu"])
+    assert (changed.env.reward, changed.env.goal, changed.device) == ("off", None, "cpu")
 
 
 def test_a_run_is_not_gone_on_with_as_another(tmp_path):
     run_of(tmp_path)
     with pytest.raises(ConfigError, match=r"trainer=sb3: the run of .* has trainer=rllib"):
         resumed(str(tmp_path), ["trainer=sb3"])
+
+
+def test_a_run_is_gone_on_with_as_the_variant_it_began_as(tmp_path):
+    config = compose_config("train", ["env=vmr_constrained", f"out='{tmp_path}'"])
+    save_config(config, tmp_path)
+    assert resumed(str(tmp_path), ["env=vmr_constrained"]).env == config.env
+    assert resumed(str(tmp_path), ["env=vmr"]).env == config.env
+    run_of(tmp_path, "env.generator=large")
+    with pytest.raises(ConfigError, match=r"env=vmr_constrained: the run .* has other options"):
+        resumed(str(tmp_path), ["env=vmr_constrained"])
+    again = resumed(str(tmp_path), ["env=vmr_constrained", "env.generator=medium"])
+    assert again.env.generator == "medium"
+    for option, error in (("jobshop", ConfigError), ("vmrr", UnknownName)):
+        with pytest.raises(error, match=option):
+            resumed(str(tmp_path), [f"env={option}"])
 
 
 def test_resume_refuses_what_is_no_run(tmp_path):

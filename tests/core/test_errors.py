@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gymnasium
 import pytest
 
 import rlsched
 from rlsched.core.errors import MissingExtra, RlschedError, UnknownName
-from rlsched.core.registry import MODULES, problem
+from rlsched.core.registry import GYM_IDS, MODULES, problem
 
 
 def test_an_unknown_name_suggests_the_nearest_and_lists_all():
@@ -36,6 +37,8 @@ def test_an_unknown_env_and_an_unknown_option_are_refused():
 
 @pytest.mark.parametrize("name", MODULES)
 def test_every_registered_problem_describes_itself(name):
+    pytest.importorskip(MODULES[name], exc_type=ModuleNotFoundError)
     found = problem(name)
-    assert found.name == name
+    assert (found.name, found.gym_id) == (name, GYM_IDS[name])
+    assert gymnasium.spec(found.gym_id).kwargs == {"env": name}
     assert set(found.default_policies) <= set(found.rules)

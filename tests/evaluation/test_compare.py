@@ -10,7 +10,7 @@ from rich.console import Console
 
 from rlsched.core.errors import CheckpointError, ConfigError, InstanceError, UnknownName
 from rlsched.evaluation.compare import PolicySpec, compare, load
-from rlsched.evaluation.policies import resolve_policy, split_name
+from rlsched.evaluation.policies import check_policies, resolve_policy
 from rlsched.evaluation.runner import ScoreFile, instance_names, read_scores
 
 POLICIES = [PolicySpec("random"), PolicySpec("stop"), PolicySpec("first")]
@@ -129,12 +129,45 @@ def test_a_time_limit_reaches_policies_that_have_one(vmr, env, first_legal):
     assert (solver.time_limit_s, solver.name) == (2, "s")
 
 
-def test_names_split_at_the_last_colon():
-    assert split_name("checkpoints/vmr/default:best_of_16") == (
-        "checkpoints/vmr/default",
-        "best_of_16",
-    )
-    assert split_name("ha") == ("ha", "")
+def test_the_environments_own_suffixes_come_first_and_searches_follow(vmr, env):
+    def variants(config, policy, suffix):
+        if suffix == "capped_0":
+            raise ConfigError("capped_0: must be >= 1.")
+        return vmr.rules["first"](config) if suffix.startswith("capped_") else None
+
+    capped = replace(vmr, variants=variants, suffixes=("capped_<num>",))
+    assert resolve_policy("random:capped_2", capped, env).name == "random:capped_2"
+    portfolio = resolve_policy("random:capped_2:portfolio_1.5s", capped, env)
+    assert (portfolio.time_limit_s, portfolio.policy.name) == (1.5, "first")
+    for name, text in (
+        ("random:capped_0", "capped_0: must be >= 1."),
+        ("random:caped_2", "'caped_2' is unreadable; .* capped_<num>; portfolio_<seconds>s"),
+        ("random:beam_2:beam_4", "'random:beam_2' scores no choices"),
+        ("random:", "'' is unreadable"),
+    ):
+        with pytest.raises(ConfigError, match=text):
+            check_policies(["random:capped_1", name], capped, env)
+
+
+def test_suffixes_of_a_checkpoint_are_checked_without_loading_it(vmr, env, tmp_path):
+    check_policies([f"{tmp_path}:best_of_4", f"{tmp_path}:portfolio_1s"], vmr, env)
+    with pytest.raises(ConfigError, match="'bst_of_4' is unreadable"):
+        check_policies([f"{tmp_path}:bst_of_4"], vmr, env)
+
+
+def test_gaps_to_the_literature_reach_the_files(vmr, env, tmp_path):
+    published = replace(vmr, reference=lambda config, cluster: (None, 0.01))
+    table = run(published, env, tmp_path)
+    data = json.loads((tmp_path / "results.json").read_text())
+    assert data["reference"] == table.reference == "best known, literature"
+    assert data["literature"] == [[None, 0.01]] * 3
+    assert "the best known in the literature" in (tmp_path / "report.html").read_text()
+
+
+def test_instances_may_be_names_that_are_no_path(vmr, env, tmp_path):
+    clusters = vmr.generate_instances(env, 3, 0)
+    named = replace(vmr, load_instances=lambda config, name: {"la01..la40": clusters}[name])
+    assert run(named, env, tmp_path, instances="la01..la40").instances
 
 
 def test_instances_of_one_name_are_told_apart():

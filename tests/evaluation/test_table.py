@@ -1,9 +1,11 @@
 """The table's figures, worked by hand."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from rlsched.evaluation.report import finding
 from rlsched.evaluation.runner import Score
 from rlsched.evaluation.table import build_table, caption, cells, markdown_table
 
@@ -71,6 +73,78 @@ def test_no_gap_to_a_reference_of_zero():
 def test_instances_that_one_policy_did_not_finish_are_left_out():
     table = build_table(scores()[:-1], "vmr", "fragment_rate", True, {"ha"})
     assert table.instances == ("i0",)
+
+
+def long_scores(**values):
+    return [score(p, f"i{k}", v) for p, pair in values.items() for k, v in enumerate(pair)]
+
+
+def test_gap_to_the_literature_is_the_mean_of_the_instances_gaps():
+    """10 % and 50 %; of the means it would be 410 to 300, 36.7 %."""
+    known = {"i0": (90, 100), "i1": (None, 200), "other": (None, None)}
+    table = build_table(long_scores(a=(110, 300)), "jobshop", "makespan", True, (), known)
+    assert (table.reference, table.reference_mean) == ("best known, literature", 150)
+    assert table.rows[0].gap_pct == pytest.approx(30)
+    assert table.rows[0].bound_mean is None
+    assert "Gap: mean of the instances' gaps to the best known in the lit" in caption(table)
+    assert json.loads(table.to_json())["literature"] == [[90, 100], [None, 200]]
+
+
+def test_gap_to_the_literature_is_positive_for_worse_where_higher_is_better():
+    known = {"i0": (None, 100), "i1": (None, 200)}
+    table = build_table(long_scores(a=(90, 220)), "x", "goodput", False, (), known)
+    assert table.rows[0].gap_pct == pytest.approx((10 - 10) / 2)
+    table = build_table(long_scores(a=(90, 160)), "x", "goodput", False, (), known)
+    assert table.rows[0].gap_pct == pytest.approx(15)
+
+
+@pytest.mark.parametrize("known", [{}, {"i0": (90, 100)}, {"i0": (90, 100), "i1": (200, None)}])
+def test_gap_is_of_the_means_where_the_literature_has_no_best_for_some(known):
+    table = build_table(
+        long_scores(a=(110, 300), b=(100, 400)), "jobshop", "makespan", True, (), known
+    )
+    assert table.reference == "best known"
+    assert table.rows[1].gap_pct == pytest.approx(100 * (500 - 400) / 400)
+    assert "Gap: of the mean to that of the best scores known here, 200.00." in caption(table)
+
+
+def test_no_gap_to_a_literature_of_zero():
+    known = {"i0": (0, 0), "i1": (0, 5)}
+    table = build_table(long_scores(a=(0, 5)), "jobshop", "total_tardiness", True, (), known)
+    assert table.rows[0].gap_pct is None
+
+
+@pytest.mark.parametrize(
+    ("score", "text"),
+    [
+        (0.45, "0.4500"),
+        (9.5, "9.5000"),
+        (12.5, "12.500"),
+        (793, "793.00"),
+        (1231.4, "1231.4"),
+        (34567.8, "34568"),
+        (1234567.8, "1234568"),
+    ],
+)
+def test_scores_are_shown_with_five_digits_and_at_most_four_decimals(score, text):
+    table = build_table(long_scores(a=(score, score)), "x", "m", True, ())
+    assert cells(table, table.rows[0])[1] == text
+
+
+def test_one_table_has_one_number_of_decimals():
+    table = build_table(long_scores(a=(1000, 1200), b=(900, 902)), "x", "makespan", True, {"a"})
+    assert cells(table, table.rows[0])[1:3] == ["901.0", "888.3 to 913.7"]
+    assert cells(table, table.rows[0])[5] == "-199.0"
+
+
+def test_a_start_that_is_no_result_is_not_shown():
+    table = build_table(scores(), "vmr", "fragment_rate", True, {"ha"})
+    assert "2 instances, 0.6000 before any choice." in caption(table)
+    unstarted = [replace(s, start=None) for s in scores()]
+    table = build_table(unstarted, "jobshop", "makespan", True, {"ha"})
+    assert table.start_mean is None
+    assert "2 instances. Intervals" in caption(table)
+    assert "start" not in finding(table)
 
 
 def test_results_json_keeps_the_contract():

@@ -21,9 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from rlsched.core.errors import InstanceError, UnknownName
+from rlsched.core.errors import InstanceError
+from rlsched.core.names import make_policy
 from rlsched.core.policy import Guide, Policy
-from rlsched.core.search import LNS_LANES, Planner, beam, recreate, rollout, with_search
+from rlsched.core.search import LNS_LANES, Planner, beam, recreate, rollout
 from rlsched.core.simulator import Simulator
 from rlsched.envs.vmr import exact
 from rlsched.envs.vmr.cluster import BOTH, Cluster, Migration
@@ -33,7 +34,6 @@ from rlsched.envs.vmr.potential import Potential
 from rlsched.envs.vmr.rules import RULES, migrations_of, part_of
 from rlsched.envs.vmr.simulator import VMRSimulator
 
-ONNX = ".onnx"
 OWN_SHARE, SEARCH_SHARE, EXACT_SHARE = 0.2, 0.2, 0.95
 """Of the budget, what the policy's own plan and the first searches may take; of the rest, the exact
 repair."""
@@ -74,8 +74,9 @@ def dispatch(
         InstanceError: the file cannot be read or does not hold exactly one cluster.
         UnknownName: there is no such rule.
         CheckpointError: the exported policy cannot be used.
+        ConfigError: a suffix cannot be read, or does not suit what it follows.
     """
-    chosen = make_policy(policy or "potential", config, seed)
+    chosen = make_policy(policy or "potential", RULES, config, seed)
     cluster = _one_cluster(input, config)
     _warm_up(chosen, cluster, config, budget_s is not None)
     planning = Planning(cluster, config, limit)
@@ -83,26 +84,6 @@ def dispatch(
     for found_by, migrations in parts:
         planning.offer(found_by, migrations)
     return planning.document()
-
-
-def make_policy(name: str, config: Any, seed: int = 0) -> Policy:
-    """Return the policy of a name: a rule or an ``.onnx`` file, ``:search`` after it if wanted.
-
-    Raises:
-        UnknownName: it is neither.
-    """
-    base, _, search = name.partition(":") if name.split(":")[0] in RULES else name.rpartition(":")
-    if name.endswith(ONNX) or not base:
-        base, search = name, ""
-    if base.endswith(ONNX):
-        from rlsched.core.onnx_policy import OnnxPolicy
-
-        made: Policy = OnnxPolicy(base)
-    elif base in RULES:
-        made = RULES[base](config)
-    else:
-        raise UnknownName("policy", base, [*RULES, "<file>.onnx"])
-    return with_search(made, search, seed) if search else made
 
 
 class Portfolio(Planner):
