@@ -24,7 +24,8 @@ def mix32(x: int) -> int:
 @helper
 def bits(seed: int, stream: int, event: int) -> int:
     """Return 32 random bits of the three counters, as an integer in [0, 2**32)."""
-    return mix32(mix32(mix32(seed + 0x3C6EF372) ^ (stream & 0xFFFFFFFF)) + event)
+    value = mix32(mix32(int(seed) + 0x3C6EF372) ^ (int(stream) & 0xFFFFFFFF))
+    return mix32(value + int(event))
 
 
 @helper

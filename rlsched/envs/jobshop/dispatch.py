@@ -1,7 +1,7 @@
 """A live shop floor in, the next moves and the plan behind them out; neither torch nor ray.
 
-Without a budget the plan is the policy's own. With one it is improved by look-ahead with the rules
-and then by search over the order of jobs on the machines, for as long as there is time.
+Without a budget the plan is the policy's own. With one it is improved by local search over the
+order of jobs on the machines, for as long as there is time.
 """
 
 from __future__ import annotations
@@ -16,42 +16,10 @@ import numpy as np
 
 from rlsched.core.errors import InstanceError
 from rlsched.core.names import make_policy
-from rlsched.core.policy import Policy
-from rlsched.core.search import Planner, rollout
-from rlsched.core.simulator import Simulator
-from rlsched.envs.jobshop.improve import anneal
+from rlsched.core.search import rollout
 from rlsched.envs.jobshop.instances import Schedule, load_instances
-from rlsched.envs.jobshop.rules import RULES, SUFFIXES, Pilot, variants
+from rlsched.envs.jobshop.rules import RULES, SUFFIXES, Improved, variants
 from rlsched.envs.jobshop.simulator import JobShopSimulator
-
-PILOT_SHARE = 0.35
-"""Of a budget, what look-ahead may take."""
-
-
-class Improved(Planner):
-    """What :func:`dispatch` does with a budget: the policy's plan, look-ahead, then search.
-
-    With breakdowns ahead, which are not foreseen, it plans anew at every decision.
-
-    Args:
-        policy: what makes the first plan.
-        budget_s: seconds per plan.
-        seed: of the search.
-    """
-
-    def __init__(self, policy: Policy, budget_s: float, seed: int = 0) -> None:
-        self.policy, self.budget_s, self.seed = policy, budget_s, seed
-        self.needs_observation = getattr(policy, "needs_observation", True)
-        self.pilot = Pilot(policy)
-        self.name = f"{policy.name}:portfolio_{budget_s:g}s"
-
-    def plan(self, sim: Simulator, lane: int) -> Sequence[int]:
-        assert isinstance(sim, JobShopSimulator)
-        begin = perf_counter()
-        first = rollout(sim, lane, self.policy).choices
-        until = begin + PILOT_SHARE * self.budget_s
-        better = self.pilot.improved(sim, lane, first, until)
-        return anneal(sim, lane, better, begin + self.budget_s, seed=self.seed)[1]
 
 
 def dispatch(

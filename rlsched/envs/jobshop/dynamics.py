@@ -28,6 +28,7 @@ from rlsched.envs.jobshop.state import (
     IN_PROCESS,
     MAKESPAN,
     REWARD_WAITING,
+    SETTLING,
     STUCK,
     SWAP_AUTO,
     SWAP_CHOICE,
@@ -44,7 +45,7 @@ from rlsched.envs.jobshop.state import (
 def advance(lane: int, c: Shops, s: State) -> None:
     """Play on to the next decision or to the end of the episode."""
     while True:
-        if find_decision(lane, c, s):
+        if s.deciding[lane] != SETTLING and find_decision(lane, c, s):
             return
         if s.num_left[lane] == 0:
             end_episode(lane, c, s, False)
@@ -59,7 +60,7 @@ def advance(lane: int, c: Shops, s: State) -> None:
 def end_episode(lane: int, c: Shops, s: State, is_deadlocked: bool) -> None:
     """End the lane's episode; a deadlock costs as if all that is left took the longest possible."""
     if is_deadlocked:
-        run_up_cost(lane, c, s, c.horizon[s.instance[lane]])
+        run_up_cost(lane, c, s, max(s.clock[lane], c.horizon[s.instance[lane]]))
     s.deciding[lane], s.terminated[lane] = -1, True
     s.is_deadlocked[lane] = is_deadlocked
     for a in range(s.action_mask.shape[1]):
@@ -195,9 +196,11 @@ def start_work(lane: int, c: Shops, s: State, j: int, m: int) -> None:
     s.num_moves[lane] += 1
     s.done_work[lane] += c.op_time[i, o]
     s.num_pending[lane] += 1
-    if c.law[0] == AT_START and not s.is_calm[lane]:
-        after = draw_at_start(s.stream[lane], o, c.law_args[0], ticks)
-        s.fail_at[lane, m] = now + after if after >= 0 else NEVER
+    if c.law[0] == AT_START:
+        after = -1
+        if not s.is_calm[lane]:
+            after = draw_at_start(s.stream[lane], o, c.law_args[0], ticks)
+        s.age_left[lane, m] = after if after >= 0 else NEVER
     work(lane, c, s, m, ticks)
 
 
@@ -206,18 +209,18 @@ def work(lane: int, c: Shops, s: State, m: int, ticks: int) -> None:
     """Let a machine work from now on its job's operation, on which ``ticks`` are left."""
     now = s.clock[lane]
     s.mode[lane, m], s.since[lane, m], s.done_at[lane, m] = WORKING, now, now + ticks
-    if c.law[0] == BY_WORK:
+    if c.law[0] == BY_WORK or c.law[0] == AT_START:
         s.fail_at[lane, m] = min(NEVER, now + s.age_left[lane, m])
     s.event[lane, m] = min(now + ticks, next_stop(lane, c, s, m))
 
 
 @helper
 def stop_work(lane: int, c: Shops, s: State, m: int) -> None:
-    """Count the stretch of work that ends now."""
-    if c.law[0] == BY_WORK:
+    """Count the stretch of work that ends now; a breakdown that is due now stays so."""
+    if c.law[0] == BY_WORK or c.law[0] == AT_START:
         s.age_left[lane, m] -= s.clock[lane] - s.since[lane, m]
-    if c.law[0] != BY_CALENDAR:
-        s.fail_at[lane, m] = NEVER
+        if s.age_left[lane, m] > 0:
+            s.fail_at[lane, m] = NEVER
 
 
 @helper
@@ -288,17 +291,16 @@ def pass_time(lane: int, c: Shops, s: State) -> None:
     i = s.instance[lane]
     M, then = c.num_machines[i], NEVER
     for m in range(M):
-        s.is_held[lane, m] = False
+        s.is_held[lane, m] = s.is_held[lane, m] and s.deciding[lane] == SETTLING
         then = min(then, s.event[lane, m])
     if c.has_release[i]:
         then = min(then, next_release(lane, c, s))
     run_up_cost(lane, c, s, then)
-    s.clock[lane] = then
+    s.clock[lane], s.deciding[lane] = then, -1
     if c.has_release[i]:
         release_jobs(lane, c, s)
     for m in range(M):
-        if s.event[lane, m] <= then:
-            happen(lane, c, s, m)
+        happen(lane, c, s, m)
     if c.swap[0] == SWAP_AUTO and c.capacity[0] < UNLIMITED:
         for m in range(M):
             if s.mode[lane, m] == BLOCKED and reach(lane, c, s, m):
@@ -349,12 +351,13 @@ def run_up_cost(lane: int, c: Shops, s: State, then: int) -> None:
 def happen(lane: int, c: Shops, s: State, m: int) -> None:
     """Let what is due at a machine happen: work ends, it goes down, or it comes back."""
     now = s.clock[lane]
-    if s.mode[lane, m] == DOWN:
-        come_back(lane, c, s, m)
-    elif s.mode[lane, m] == WORKING and s.done_at[lane, m] <= now:
-        finish(lane, c, s, m)
-    if s.event[lane, m] <= now:
-        go_down(lane, c, s, m)
+    while s.event[lane, m] <= now:
+        if s.mode[lane, m] == DOWN:
+            come_back(lane, c, s, m)
+        elif s.mode[lane, m] == WORKING and s.done_at[lane, m] <= now:
+            finish(lane, c, s, m)
+        else:
+            go_down(lane, c, s, m)
 
 
 @helper
@@ -365,6 +368,8 @@ def go_down(lane: int, c: Shops, s: State, m: int) -> None:
     if s.fail_at[lane, m] <= now:
         until = max(until, now + repair_time(lane, c, s, m))
         s.num_failures[lane, m] += 1
+    elif c.law[0] == BY_CALENDAR:
+        s.fail_at[lane, m] = min(NEVER, s.fail_at[lane, m] + until - now)
     if s.mode[lane, m] == WORKING:
         s.left[lane, m] = s.done_at[lane, m] - now
         stop_work(lane, c, s, m)
@@ -378,8 +383,16 @@ def go_down(lane: int, c: Shops, s: State, m: int) -> None:
             want(lane, c, s, j, -1)
     if s.fail_at[lane, m] <= now:
         s.fail_at[lane, m] = NEVER
+        if c.law[0] == AT_START:
+            s.age_left[lane, m] = NEVER
+    be_down(lane, s, m, until)
+
+
+@helper
+def be_down(lane: int, s: State, m: int, until: int) -> None:
+    """Put a machine down from now on, and write it down."""
+    now, d = s.clock[lane], s.num_downs[lane]
     s.mode[lane, m], s.since[lane, m], s.event[lane, m] = DOWN, now, until
-    d = s.num_downs[lane]
     if d < s.downs.shape[1]:
         s.downs[lane, d, 0], s.downs[lane, d, 1], s.downs[lane, d, 2] = m, now, until
     s.num_downs[lane] += 1
@@ -398,6 +411,24 @@ def end_of_windows(lane: int, c: Shops, s: State, m: int) -> int:
 
 
 @helper
+def skip_windows(lane: int, c: Shops, s: State, m: int) -> None:
+    """Pass over maintenance that is over."""
+    i, row = s.instance[lane], s.next_window[lane, m]
+    while row < c.window_begin[i, m + 1] and c.windows[i, row, 1] <= s.clock[lane]:
+        row += 1
+    s.next_window[lane, m] = row
+
+
+@helper
+def knows_return(lane: int, c: Shops, s: State, m: int) -> bool:
+    """Return whether it is known when a machine that is down comes back: maintenance is planned."""
+    i, row = s.instance[lane], s.next_window[lane, m] - 1
+    if c.knows_repair[0]:
+        return True
+    return row >= c.window_begin[i, m] and c.windows[i, row, 1] == s.event[lane, m]
+
+
+@helper
 def repair_time(lane: int, c: Shops, s: State, m: int) -> int:
     """Return the ticks of the repair of the breakdown that happens now."""
     key, count = m, s.num_failures[lane, m]
@@ -409,6 +440,7 @@ def repair_time(lane: int, c: Shops, s: State, m: int) -> int:
 @helper
 def come_back(lane: int, c: Shops, s: State, m: int) -> None:
     """Let a machine go on with its job, or be ready for one, and fix its next breakdown."""
+    skip_windows(lane, c, s, m)
     age_machine(lane, c, s, m)
     if s.left[lane, m] > 0:
         work(lane, c, s, m, s.left[lane, m])
@@ -419,7 +451,8 @@ def come_back(lane: int, c: Shops, s: State, m: int) -> None:
     if j >= 0:
         s.status[lane, j] = WAITING
         want(lane, c, s, j, 1)
-        settle(lane, c, s, m)
+        if s.event[lane, m] > s.clock[lane]:
+            settle(lane, c, s, m)
 
 
 @helper

@@ -255,12 +255,11 @@ class Form:
             return leave
         entry = self._time(self._within(p.head[r], self._last_end(r)), None, r)
         for begin in ends:
-            literals = [*literals, self.model.new_bool_var("")]
-            caught = literals.pop()
+            caught = self.model.new_bool_var("")
             self.model.add(leave == self.end[r]).only_enforce_if(caught)
             self._require(leave, self._within(begin, begin), [caught])
             self.model.add(entry == begin * scale + p.epsilon - 1).only_enforce_if(caught)
-            literals.append(caught.negated())
+            literals = [*literals, caught.negated()]
         self._require(leave, self._up(m), literals)
         self.model.add(entry == leave).only_enforce_if(literals)
         return entry

@@ -19,12 +19,14 @@ from rlsched.envs.jobshop.improve import choices_of_schedule
 from rlsched.envs.jobshop.interruptions import (
     AT_START,
     BY_CALENDAR,
+    NEVER,
     draw_at_start,
     draw_repair,
     draw_time_to_failure,
 )
 from rlsched.envs.jobshop.shop import Shop
 from rlsched.envs.jobshop.simulator import JobShopSimulator
+from rlsched.envs.jobshop.state import DOWN
 
 EXACT_TIME_LIMIT_S, ROLLING_TIME_LIMIT_S = 60.0, 0.5
 
@@ -197,12 +199,34 @@ def _calendar(
     sim: JobShopSimulator, lane: int, shop: Shop, stream: int
 ) -> list[tuple[int, int, int]]:
     """Return (machine, from, until) of the breakdowns after now, up to the longest schedule."""
-    law, out, horizon = sim.law, [], int(sim.host_shops.horizon[sim.state.instance[lane]])
+    out, horizon = [], int(sim.host_shops.horizon[sim.state.instance[lane]])
     for m in range(shop.num_machines):
-        count, begin = int(sim.state.num_failures[lane, m]), int(sim.state.fail_at[lane, m])
-        while begin < horizon:
-            until = begin + draw_repair(stream, m, count, law.repair, *law.repair_args)
-            out.append((m, begin, until))
-            count += 1
-            begin = until + draw_time_to_failure(stream, m, count, law.kind, *law.args)
+        out += [(m, *down) for down in _breakdowns(sim, lane, stream, m, horizon)]
+    return out
+
+
+def _breakdowns(
+    sim: JobShopSimulator, lane: int, stream: int, m: int, horizon: int
+) -> list[tuple[int, int]]:
+    """Return the breakdowns of a machine, which come with the ticks in which it is up."""
+    law, s, c, out = sim.law, sim.state, sim.host_shops, []
+    rows = slice(int(s.next_window[lane, m]), int(c.window_begin[s.instance[lane], m + 1]))
+    windows = c.windows[s.instance[lane], rows].tolist()
+    count, up, begin = int(s.num_failures[lane, m]), int(s.clock[lane]), int(s.fail_at[lane, m])
+    if s.mode[lane, m] == DOWN:
+        up = int(s.event[lane, m])
+    if begin == NEVER:
+        begin = up + draw_time_to_failure(stream, m, count, law.kind, *law.args)
+    while begin < horizon:
+        if windows and windows[0][0] < begin:
+            window = windows.pop(0)
+            begin += max(0, window[1] - max(window[0], up))
+            up = max(up, window[1])
+            continue
+        up = begin + draw_repair(stream, m, count, law.repair, *law.repair_args)
+        out.append((begin, up))
+        if windows and windows[0][0] == begin:
+            up = max(up, windows.pop(0)[1])
+        count += 1
+        begin = up + draw_time_to_failure(stream, m, count, law.kind, *law.args)
     return out

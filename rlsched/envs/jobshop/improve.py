@@ -1,22 +1,25 @@
-"""Improvement of a whole plan: simulated annealing over the order of jobs on each machine.
+"""Improvement of a whole plan by local search over the order of jobs on each machine.
 
-A solution is one list of operations per machine; it is judged by playing the shop through, so
-blocking, swaps, buffers, releases and maintenance are met as they are in every other play. A
-machine waits for the next operation of its list where it may hold, else takes the waiting job that
-comes first in it. A neighbour exchanges two operations in succession on a machine, chosen along the
-critical path: the chain of operations, each starting when the one before let it, that leads to the
-last completion (or to a late job's). An operation with a choice of machines may also change lists.
+Three searches share one kind of solution, :class:`~rlsched.envs.jobshop.orders.Orders`:
 
-Source: the neighbourhood is van Laarhoven, Aarts & Lenstra's (1992), "Job shop scheduling by
-simulated annealing"; playing out what an exchange means under blocking is our own.
+* tabu search for the makespan where buffers are unlimited and machines may wait;
+* simulated annealing over the graph of the orders, or over non-delay schedules where machines never
+  wait, for every objective, without buffers or with unlimited ones;
+* the same annealing judged by playing the shop through, for what is left: limited buffers, and jobs
+  that block though machines never wait.
+
+Annealing lets an operation of the critical path pass the one ahead of it, or that one fall behind,
+and closes the move without buffers (see :func:`~rlsched.envs.jobshop.orders.close_move`).
+
+Sources: van Laarhoven, Aarts & Lenstra (1992) for annealing along the critical path; Groflin &
+Klinkert (2009) for moves of whole jobs where they block.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,71 +27,48 @@ from numpy.typing import NDArray
 from rlsched.core.lanes import helper, lanes
 from rlsched.core.rng import bits, uniform
 from rlsched.core.simulator import Array, host
-from rlsched.envs.jobshop.dynamics import advance, take
+from rlsched.envs.jobshop.orders import (
+    Orders,
+    close_back,
+    close_move,
+    dispatch,
+    empty_orders,
+    evaluate,
+    frees_at_end,
+    is_first,
+    keep,
+    list_by_start,
+    move,
+    take_back,
+)
 from rlsched.envs.jobshop.shop import Schedule
-from rlsched.envs.jobshop.simulator import JobShopSimulator, restart
+from rlsched.envs.jobshop.simulator import JobShopSimulator, look_again, restart, step
 from rlsched.envs.jobshop.state import MAKESPAN, Shops, State
+from rlsched.envs.jobshop.tabu import empty_tabu, tabu_search
 
-CHUNK = 2000
-"""Moves, about, between two looks at the time."""
-HOT, COLD = 0.02, 0.0005
-"""First and last temperature, as shares of the cost."""
-RANDOM_SHARE = 0.15
-"""Of the neighbours, those not chosen along the critical path."""
-PAIR_SHARE = 0.2
+CHUNK, PLAYED_CHUNK = 50_000, 5_000
+"""Operations, about, between two looks at the time."""
+HOT, COLD = 0.02, 0.003
+"""First and last temperature, as shares of the first plan's length."""
+RANDOM_SHARE = 0.1
+"""Of the moves, those not chosen along the critical path."""
 REACH = 4
-"""Places by which such a neighbour moves an operation at most."""
+"""Places that such a move passes at most."""
+FOREVER = float("inf")
+MADE = 4096
+"""Choices made in one call when orders are followed."""
+_look_again, _step = look_again.body, step.body
 
 
-class Orders(NamedTuple):
-    """One solution per lane, the best so far, and what is needed to change it; (B, ...)."""
-
-    order: Array  # (B, M, O) int32, operations of each machine in order
-    length: Array  # (B, M) int32
-    machine: Array  # (B, O) int32, where an operation is listed, -1 = nowhere
-    place: Array  # (B, O) int32, and at which place
-    next_place: Array  # (B, M) int32, while a solution is played
-    home: Array  # (B, O) int32, machine in the solution at hand
-    start: Array  # (B, O) int32, of the solution at hand
-    end: Array  # (B, O) int32
-    leave: Array  # (B, O) int32
-    cost: Array  # (B,) int64
-    best_cost: Array  # (B,) int64
-    best_order: Array  # (B, M, O) int32
-    best_length: Array  # (B, M) int32
-    events: Array  # (B,) int64, random numbers drawn
-
-
-def empty_orders(sim: JobShopSimulator) -> Orders:
-    """Return room for one solution per lane."""
-    B, O, M = sim.num_envs, sim.sizes["op"], sim.sizes["machine"]  # noqa: E741
-    z = lambda *shape, dtype=np.int32: np.zeros((B, *shape), dtype)  # noqa: E731
-    return Orders(
-        order=z(M, O),
-        length=z(M),
-        machine=z(O),
-        place=z(O),
-        next_place=z(M),
-        home=z(O),
-        start=z(O),
-        end=z(O),
-        leave=z(O),
-        cost=z(dtype=np.int64),
-        best_cost=z(dtype=np.int64),
-        best_order=z(M, O),
-        best_length=z(M),
-        events=z(dtype=np.int64),
-    )
-
-
-def anneal(
+def improve_plan(
     sim: JobShopSimulator,
     lane: int,
     plan: Sequence[int],
-    deadline: float,
+    deadline: float = FOREVER,
     *,
-    chains: int = 1,
+    max_tries: int | None = None,
     seed: int = 0,
+    clock: Callable[[], float] = perf_counter,
 ) -> tuple[int, list[int]]:
     """Improve a plan of a lane until a point in time.
 
@@ -96,40 +76,119 @@ def anneal(
         sim: the simulator.
         lane: where the plan starts; what may happen unforeseen is left out of account.
         plan: choices from there to the end.
-        deadline: ``perf_counter`` time.
-        chains: independent searches, of which the best counts.
+        deadline: time on the clock.
+        max_tries: most solutions to look at; with no deadline the result depends on nothing else.
         seed: of every random choice.
+        clock: what tells the time, in seconds.
 
     Returns:
         The cost from here on and the choices of the best plan found, the given one included.
     """
-    began = perf_counter()
-    twin, held = sim.foreseen(lane, chains), np.array(sim.state.is_held[lane])
-    hold = sim.num_choices - 1
-    for choice in plan:
-        own = twin.num_choices - 1 if choice == hold else choice
-        twin.step(np.full(chains, own, np.int32))
-    orders = empty_orders(twin)
-    adopt_played(chains, twin.shops, twin.state, orders)
-    first = int(orders.best_cost[0])
-    per_call = np.array([max(1, CHUNK // twin.sizes["op"])])
-    while (now := perf_counter()) < deadline:
-        left = (deadline - now) / max(1e-9, deadline - began)
-        share = COLD * (HOT / COLD) ** left
-        search(chains, twin.shops, twin.state, orders, held, per_call, share, seed)
-    best = int(orders.best_cost.argmin())
-    if orders.best_cost[best] >= first:
+    began, twin = clock(), sim.foreseen(lane, 1)
+    first, c = play_plan(twin, translated(plan, sim, twin)), twin.shops
+    x, played, is_tabu = orders_of(twin), is_played(twin), searches_tabu(twin)
+    if played:
+        adopt(1, c, twin.state, x)
+    else:
+        find_cost(1, c, x)
+    if x.cost[0] < 0 or (played and twin.state.is_deadlocked[0]):
         return first, list(plan)
-    return int(orders.best_cost[best]), choices_of(sim, lane, orders, best)
+    memory = empty_tabu(x, twin.sizes["job"] if is_tabu else 1)
+    held, choice = np.array(host(sim.state.is_held[lane])), np.zeros(1, np.int32)
+    work = twin.sizes["op"] * (1 + twin.sizes["job"] // 50)
+    chunk = max(1, (PLAYED_CHUNK if played else CHUNK) // work)
+    scale = float(c.weight[0].mean()) * int(x.end[0].max() - c.clock[0])
+    most, tries = FOREVER if max_tries is None else max_tries, 0
+    while tries < most and (now := clock()) < deadline:
+        share = max(tries / max(1, most), (now - began) / (deadline - began))
+        heat, num = scale * HOT * (COLD / HOT) ** share, np.array([min(chunk, most - tries)], int)
+        if is_tabu:
+            tabu_search(1, c, x, memory, num, seed)
+        elif played:
+            search_played(1, c, twin.state, x, held, choice, num, heat, seed)
+        else:
+            search(1, c, x, num, heat, seed)
+        tries += int(num[0])
+    cost, choices = best_choices(sim, lane, x)
+    return (cost, choices) if cost < first else (first, list(plan))
 
 
-def choices_of(sim: JobShopSimulator, lane: int, orders: Orders, which: int) -> list[int]:
-    """Return the choices from a lane's present state that follow the best lists of a chain."""
-    lists = [
-        orders.best_order[which, m, : orders.best_length[which, m]]
-        for m in range(sim.shop_of(lane).num_machines)
-    ]
-    return _choices_of_lists(sim, lane, lists, foreseen=True)
+def play_plan(twin: JobShopSimulator, plan: Sequence[int]) -> int:
+    """Return what a plan comes to from a single lane's state."""
+    for choice in plan:
+        twin.step(np.array([choice], np.int32))
+    return int(twin.state.cost[0])
+
+
+def translated(
+    plan: Sequence[int], source: JobShopSimulator, target: JobShopSimulator
+) -> list[int]:
+    """Return a plan for a simulator that pads to another number of jobs: HOLD comes after them."""
+    hold, other = source.num_choices - 1, target.num_choices - 1
+    return [other if choice == hold else int(choice) for choice in plan]
+
+
+def is_played(sim: JobShopSimulator) -> bool:
+    """Return whether only a play tells what orders come to."""
+    is_limited, is_flexible = 0 < sim.buffer < math.inf, sim.instances[0].is_flexible
+    is_masked = sim.buffer == 0 and (sim.deadlock == "avoid" or not sim.may_hold)
+    return is_limited or is_masked or is_flexible
+
+
+def searches_tabu(sim: JobShopSimulator) -> bool:
+    """Return whether the problem is the one that tabu search is for."""
+    shop, shops = sim.instances[0], sim.host_shops
+    is_down = len(shop.windows) > 0 or bool((shops.start_down[0] > shops.clock[0]).any())
+    is_classic = math.isinf(sim.buffer) and sim.objective == "makespan"
+    return is_classic and not shop.is_flexible and not is_down
+
+
+def orders_of(twin: JobShopSimulator) -> Orders:
+    """Return the orders that a lane of a single instance has played.
+
+    What is under way comes first on its machine; so does, for no time, the operation that is over
+    but whose job still blocks the machine. After a deadlock, one job goes after another.
+    """
+    x, c, s, now = empty_orders(twin), twin.host_shops, twin.state, int(twin.host_shops.clock[0])
+    shop, O = twin.instances[0], twin.instances[0].num_ops  # noqa: E741
+    start, machine, leave = (
+        np.array(host(a[0])[:O]) for a in (s.op_start, s.op_machine, s.op_leave)
+    )
+    if s.is_deadlocked[0]:
+        start, leave, machine = np.arange(O), np.arange(O), shop.alt_machine[shop.alt_begin[:-1]]
+        start = np.where(start - shop.op_begin[shop.op_job] < c.num_done[0, shop.op_job], -1, start)
+    for j in np.flatnonzero(c.num_done[0, : shop.num_jobs] < np.diff(shop.op_begin)):
+        o, at = int(shop.op_begin[j] + c.num_done[0, j]), int(c.start_machine[0, j])
+        x.earliest[0, o] = max(now, int(c.release[0, j]) if at < 0 else now)
+        if at >= 0 and c.start_left[0, j] == 0:
+            if twin.buffer > 0:
+                continue
+            o -= 1
+            start[o], leave[o] = now, start[o + 1]
+        if at >= 0:
+            down = max(0, int(c.start_down[0, at]) - now)
+            x.is_fixed[0, o], x.earliest[0, o], machine[o] = True, now, at
+            x.time[0, o] = down + int(c.start_left[0, j])
+    for m in range(shop.num_machines):
+        listed = np.flatnonzero((machine == m) & (start >= 0))
+        listed = listed[np.lexsort((leave[listed], start[listed], ~x.is_fixed[0, listed]))]
+        x.order[0, m, : len(listed)], x.length[0, m] = listed, len(listed)
+        x.machine[0, listed], x.place[0, listed] = m, np.arange(len(listed))
+    for row in np.flatnonzero((x.machine[0, :O] >= 0) & ~x.is_fixed[0, :O]):
+        ways = slice(int(shop.alt_begin[row]), int(shop.alt_begin[row + 1]))
+        x.time[0, row] = shop.alt_time[ways][shop.alt_machine[ways] == x.machine[0, row]][0]
+    return x
+
+
+def best_choices(sim: JobShopSimulator, lane: int, x: Orders) -> tuple[int, list[int]]:
+    """Return what the best orders come to from a lane's present state, and their choices."""
+    machine, lists = np.where(x.is_fixed[0], -1, x.best_machine[0]), []
+    for m in range(x.length.shape[1]):
+        listed = np.flatnonzero(machine == m)
+        lists.append(listed[np.argsort(x.best_place[0, listed])])
+    twin = sim.foreseen(lane, 1)
+    cost, choices = _choices_of_lists(twin, lists)
+    return cost, translated(choices, twin, sim)
 
 
 def choices_of_schedule(
@@ -149,56 +208,66 @@ def choices_of_schedule(
         listed = np.flatnonzero(is_left & (schedule.machine == m) & (schedule.start >= 0))
         order = np.lexsort((schedule.leave[listed], schedule.start[listed]))
         lists.append(listed[order])
-    return _choices_of_lists(sim, lane, lists, foreseen)
-
-
-def _choices_of_lists(
-    sim: JobShopSimulator, lane: int, lists: Sequence[NDArray], foreseen: bool
-) -> list[int]:
     if foreseen:
         twin = sim.foreseen(lane, 1)
     else:
         twin = sim.like(1, observe=False)
         twin.adopt(sim, np.array([lane]))
-    mine = empty_orders(twin)
-    mine.machine[0] = -1
-    for m, listed in enumerate(lists):
-        mine.order[0, m, : len(listed)], mine.length[0, m] = listed, len(listed)
-        mine.machine[0, listed], mine.place[0, listed] = m, np.arange(len(listed))
-    choice, out = np.zeros(1, np.int32), list[int]()
+    return translated(_choices_of_lists(twin, lists)[1], twin, sim)
+
+
+def _choices_of_lists(twin: JobShopSimulator, lists: Sequence[NDArray]) -> tuple[int, list[int]]:
+    x, out = empty_orders(twin), list[int]()
+    for m, listed in enumerate(lists[: twin.sizes["machine"]]):
+        x.order[0, m, : len(listed)], x.length[0, m] = listed, len(listed)
+        x.machine[0, listed], x.place[0, listed] = m, np.arange(len(listed))
+    choice, made = np.zeros(1, np.int32), np.zeros((1, MADE), np.int32)
+    count = np.zeros(1, np.int32)
     while not twin.terminated[0]:
-        choose_by_orders(1, twin.shops, twin.state, mine, choice)
-        is_hold = choice[0] == twin.num_choices - 1
-        out.append(sim.num_choices - 1 if is_hold else int(choice[0]))
-        twin.step(choice)
-    return out
+        follow(1, twin.shops, twin.state, x, choice, made, count)
+        out += made[0, : count[0]].tolist()
+    return int(twin.state.cost[0]), out
 
 
 # --- lane functions -------------------------------------------------------------------------------
 
 
 @lanes
-def choose_by_orders(lane: int, c: Shops, s: State, x: Orders, choice: Array) -> None:
-    """Choose as the lane's lists say."""
-    choice[lane] = listed_choice(lane, c, s, x)
+def follow(
+    lane: int, c: Shops, s: State, x: Orders, choice: Array, made: Array, count: Array
+) -> None:
+    """Choose as the lane's orders say and note the choices, until there is no more room."""
+    count[lane] = 0
+    for m in range(x.visit.shape[1]):
+        x.visit[lane, m] = 0
+    while not s.terminated[lane] and count[lane] < made.shape[1]:
+        choice[lane] = listed_choice(lane, c, s, x)
+        made[lane, count[lane]] = choice[lane]
+        count[lane] += 1
+        _step(lane, c, s, False, choice)
 
 
 @helper
 def listed_choice(lane: int, c: Shops, s: State, x: Orders) -> int:
-    """Return the job that comes first in the deciding machine's list, or HOLD to wait for it."""
-    i, m, hold = s.instance[lane], s.deciding[lane], s.action_mask.shape[1] - 1
-    k = x.next_place[lane, m]
-    while k < x.length[lane, m] and s.op_start[lane, x.order[lane, m, k]] >= 0:
+    """Return the job that comes first in the deciding machine's order, or HOLD to wait for it.
+
+    Where the machine cannot wait, the first of those that are there goes.
+    """
+    m, hold = s.deciding[lane], s.action_mask.shape[1] - 1
+    k = x.visit[lane, m]
+    while k < x.length[lane, m] and (
+        s.op_start[lane, x.order[lane, m, k]] >= 0 or x.is_fixed[lane, x.order[lane, m, k]]
+    ):
         k += 1
-    x.next_place[lane, m] = k
+    x.visit[lane, m] = k
     if k < x.length[lane, m]:
         o = x.order[lane, m, k]
-        j = c.op_job[i, o]
+        j = c.op_job[s.instance[lane], o]
         if s.action_mask[lane, j] and s.next_op[lane, j] == o:
             return j
     if s.action_mask[lane, hold]:
         return hold
-    best, first = -1, 1 << 30
+    best, first = hold, 1 << 30
     for j in range(hold):
         if s.action_mask[lane, j]:
             o = s.next_op[lane, j]
@@ -209,227 +278,169 @@ def listed_choice(lane: int, c: Shops, s: State, x: Orders) -> int:
 
 
 @lanes
-def adopt_played(lane: int, c: Shops, s: State, x: Orders) -> None:
-    """Make the schedule just played the solution at hand and the best so far."""
-    adopt_schedule(lane, c, s, x)
-    keep_best(lane, x)
+def find_cost(lane: int, c: Shops, x: Orders) -> None:
+    """Find what the lane's orders come to; they are the best so far."""
+    keep(lane, c, x, schedule(lane, c, x, math.inf), True)
 
 
 @helper
-def adopt_schedule(lane: int, c: Shops, s: State, x: Orders) -> None:
-    """List every machine's operations in the order in which they were started."""
-    x.cost[lane] = s.cost[lane]
-    for o in range(c.num_ops[s.instance[lane]]):
-        x.start[lane, o], x.end[lane, o] = s.op_start[lane, o], s.op_end[lane, o]
-        x.leave[lane, o], x.home[lane, o] = s.op_leave[lane, o], s.op_machine[lane, o]
-        x.machine[lane, o] = -1
-    relist_all(lane, c, x)
-
-
-@helper
-def number_places(lane: int, x: Orders, m: int) -> None:
-    """Write down the place of each operation in a machine's list."""
-    for k in range(x.length[lane, m]):
-        x.machine[lane, x.order[lane, m, k]], x.place[lane, x.order[lane, m, k]] = m, k
-
-
-@helper
-def keep_best(lane: int, x: Orders) -> None:
-    """Keep the solution at hand as the best so far."""
-    x.best_cost[lane] = x.cost[lane]
-    for m in range(x.order.shape[1]):
-        x.best_length[lane, m] = x.length[lane, m]
-        for k in range(x.length[lane, m]):
-            x.best_order[lane, m, k] = x.order[lane, m, k]
+def schedule(lane: int, c: Shops, x: Orders, limit: float) -> int:
+    """Find all starts and ends; return the cost, -1 = a deadlock or over the limit."""
+    if x.may_hold[lane]:
+        return evaluate(lane, c, x, limit)
+    return dispatch(lane, c, x, limit)
 
 
 @lanes
-def search(
+def search(lane: int, c: Shops, x: Orders, num: Array, heat: float, seed: int) -> None:
+    """Try moves by the graph of the orders at a temperature."""
+    for _ in range(num[0]):
+        x.events[lane] += 1
+        limit = x.cost[lane] - heat * math.log(1.0 - uniform(seed, lane, 8 * x.events[lane]))
+        cost = -1
+        if propose(lane, c, x, seed):
+            cost = schedule(lane, c, x, limit)
+        if 0 <= cost <= limit:
+            if not x.may_hold[lane]:
+                list_by_start(lane, x)
+            keep(lane, c, x, cost, cost < x.best_cost[lane])
+        else:
+            take_back(lane, c, x)
+
+
+@lanes
+def search_played(
     lane: int,
     c: Shops,
     s: State,
     x: Orders,
     held: Array,
-    per_call: Array,
-    temperature: float,
+    choice: Array,
+    num: Array,
+    heat: float,
     seed: int,
 ) -> None:
-    """Try neighbours at a temperature given as a share of the cost."""
-    i = s.instance[lane]
-    for _ in range(per_call[0]):
-        event = x.events[lane]
+    """Try moves by playing the lane from its start at a temperature."""
+    for _ in range(num[0]):
         x.events[lane] += 1
-        a, b = -1, -1
-        if uniform(seed, lane, 4 * event) >= RANDOM_SHARE:
-            a = critical_op(lane, c, x, bits(seed, lane, 4 * event + 1))
-        if a < 0:
-            a = bits(seed, lane, 4 * event + 2) % c.num_ops[i]
-            if x.machine[lane, a] < 0:
-                continue
-            b = bits(seed, lane, 4 * event + 3)
-        if b < 0:
-            pass_ahead(lane, c, x, a, uniform(seed, lane, 4 * event + 3) < PAIR_SHARE)
-        else:
-            target, to = random_place(lane, c, x, a, b)
-            relist(lane, x, a, target, to)
-        limit = x.cost[lane] - temperature * x.cost[lane] * math.log(
-            1.0 - uniform(seed, lane + 64, 4 * event)
-        )
-        play_orders(lane, c, s, x, held, limit + 1.0)
-        if s.terminated[lane] and s.cost[lane] <= limit and not s.is_deadlocked[lane]:
-            adopt_schedule(lane, c, s, x)
-            if x.cost[lane] < x.best_cost[lane]:
-                keep_best(lane, x)
-        else:
-            relist_all(lane, c, x)
+        limit = x.cost[lane] - heat * math.log(1.0 - uniform(seed, lane, 8 * x.events[lane]))
+        is_new = propose(lane, c, x, seed)
+        if is_new:
+            for m in range(x.visit.shape[1]):
+                x.visit[lane, m] = 0
+            restart(lane, c, s, 0)
+            _look_again(lane, c, s, held)
+            while not s.terminated[lane] and s.cost[lane] <= limit:
+                choice[lane] = listed_choice(lane, c, s, x)
+                _step(lane, c, s, False, choice)
+        take_back(lane, c, x)
+        if is_new and s.terminated[lane] and not s.is_deadlocked[lane] and s.cost[lane] <= limit:
+            adopt_played(lane, c, s, x)
+
+
+@lanes
+def adopt(lane: int, c: Shops, s: State, x: Orders) -> None:
+    """Make what was just played the solution at hand and the best so far."""
+    x.best_cost[lane] = s.cost[lane] + 1
+    adopt_played(lane, c, s, x)
 
 
 @helper
-def play_orders(lane: int, c: Shops, s: State, x: Orders, held: Array, limit: float) -> None:
-    """Play a lane from its start as its lists say, until the cost reaches a limit."""
-    restart(lane, c, s, s.instance[lane])
-    for m in range(x.next_place.shape[1]):
-        x.next_place[lane, m] = 0
-        s.is_held[lane, m] = held[m]
-    choice = -1
-    while not s.terminated[lane] and s.cost[lane] < limit:
-        if choice >= 0:
-            if choice == s.action_mask.shape[1] - 1:
-                s.is_held[lane, s.deciding[lane]] = True
-            else:
-                take(lane, c, s, choice, s.deciding[lane])
-        advance(lane, c, s)
-        if not s.terminated[lane]:
-            choice = listed_choice(lane, c, s, x)
+def adopt_played(lane: int, c: Shops, s: State, x: Orders) -> None:
+    """Make what was just played the solution at hand."""
+    for o in range(c.num_ops[0]):
+        x.new_start[lane, o], x.new_end[lane, o] = s.op_start[lane, o], s.op_end[lane, o]
+        x.num_logged[lane] = 0
+        m = s.op_machine[lane, o]
+        if m >= 0 and x.machine[lane, o] >= 0 and m != x.machine[lane, o]:
+            move(lane, c, x, o, m, x.length[lane, m])
+    list_by_start(lane, x)
+    keep(lane, c, x, s.cost[lane], s.cost[lane] < x.best_cost[lane])
 
 
 @helper
-def pass_ahead(lane: int, c: Shops, x: Orders, o: int, everywhere: bool) -> None:
-    """Let an operation pass the one ahead of it, and its job that job everywhere after, if asked.
-
-    Without buffers, jobs that meet on several machines mostly have to meet in one order.
-    """
-    i, m = 0, x.machine[lane, o]
-    j = c.op_job[i, o]
-    k = c.op_job[i, x.order[lane, m, x.place[lane, o] - 1]]
-    relist(lane, x, o, m, x.place[lane, o] - 1)
-    if not everywhere:
-        return
-    for later in range(o + 1, c.op_begin[i, j + 1]):
-        m = x.machine[lane, later]
-        for place in range(x.place[lane, later]):
-            if c.op_job[i, x.order[lane, m, place]] == k:
-                relist(lane, x, later, m, place)
-                break
-
-
-@helper
-def relist_all(lane: int, c: Shops, x: Orders) -> None:
-    """Go back to the lists of the solution at hand, by the starts it has."""
-    i = 0
-    for m in range(c.num_machines[i]):
-        x.length[lane, m] = 0
-    for o in range(c.num_ops[i]):
-        m = x.home[lane, o]
-        if m < 0:
-            continue
-        k = x.length[lane, m]
-        x.length[lane, m] += 1
-        while k > 0 and (
-            x.start[lane, o] < x.start[lane, x.order[lane, m, k - 1]]
-            or (
-                x.start[lane, o] == x.start[lane, x.order[lane, m, k - 1]]
-                and x.leave[lane, o] < x.leave[lane, x.order[lane, m, k - 1]]
-            )
-        ):
-            x.order[lane, m, k] = x.order[lane, m, k - 1]
-            k -= 1
-        x.order[lane, m, k] = o
-    for m in range(c.num_machines[i]):
-        number_places(lane, x, m)
-
-
-@helper
-def relist(lane: int, x: Orders, o: int, target: int, to: int) -> None:
-    """Move an operation to a place of a machine's list."""
+def propose(lane: int, c: Shops, x: Orders, seed: int) -> bool:
+    """Move to a neighbour of the solution at hand, False = there is none."""
+    event = 8 * x.events[lane]
+    x.num_logged[lane] = 0
+    o, step = -1, 1
+    if uniform(seed, lane, event + 1) >= RANDOM_SHARE:
+        o = critical_op(lane, c, x, bits(seed, lane, event + 2))
+    is_random = o < 0
+    if is_random:
+        o = bits(seed, lane, event + 3) % c.num_ops[0]
+        if x.machine[lane, o] < 0 or x.is_fixed[lane, o]:
+            return False
+        step = 1 + bits(seed, lane, event + 4) % REACH
+    number = bits(seed, lane, event + 5)
     m, k = x.machine[lane, o], x.place[lane, o]
-    x.length[lane, m] -= 1
-    while k < x.length[lane, m]:
-        x.order[lane, m, k] = x.order[lane, m, k + 1]
-        k += 1
-    k = x.length[lane, target]
-    x.length[lane, target] += 1
-    while k > to:
-        x.order[lane, target, k] = x.order[lane, target, k - 1]
-        k -= 1
-    x.order[lane, target, to] = o
-    number_places(lane, x, m)
-    number_places(lane, x, target)
-
-
-@helper
-def random_place(lane: int, c: Shops, x: Orders, o: int, number: int) -> tuple[int, int]:
-    """Return where an operation might go: nearby, or on another machine at about its time."""
-    i = 0
-    first, end = c.alt_begin[i, o], c.alt_begin[i, o + 1]
-    m = c.alt_machine[i, first + (number >> 8) % (end - first)]
-    if m == x.machine[lane, o]:
-        step = 1 + (number & 7) % REACH
-        to = x.place[lane, o] + (step if number & 128 else -step)
-        return m, max(0, min(x.length[lane, m] - 1, to))
-    to = 0
-    while to < x.length[lane, m] and x.start[lane, x.order[lane, m, to]] < x.start[lane, o]:
+    first, alternatives = c.alt_begin[0, o], c.alt_begin[0, o + 1] - c.alt_begin[0, o]
+    if alternatives > 1 and (is_random or number & 3 == 0):
+        target = c.alt_machine[0, first + (number >> 8) % alternatives]
+        if target != m:
+            to = 0
+            while to < x.length[lane, target] and (
+                x.start[lane, x.order[lane, target, to]] < x.start[lane, o]
+                or x.is_fixed[lane, x.order[lane, target, to]]
+            ):
+                to += 1
+            move(lane, c, x, o, target, to)
+            return not x.blocks[lane] or close_move(lane, c, x, o, True)
+    to = max(0, k - step)
+    while to < k and x.is_fixed[lane, x.order[lane, m, to]]:
         to += 1
-    return m, to
+    if to == k:
+        return False
+    if is_random or number & 128 or not x.may_hold[lane]:
+        move(lane, c, x, o, m, to)
+        return not x.may_hold[lane] or close_move(lane, c, x, o, False)
+    o = x.order[lane, m, to]
+    move(lane, c, x, o, m, k)
+    return close_back(lane, c, x, o, False)
 
 
 @helper
 def critical_op(lane: int, c: Shops, x: Orders, number: int) -> int:
-    """Return an operation of the critical path that could start before the one ahead of it.
+    """Return an operation of the critical path that might pass the one ahead of it, -1 = none.
 
-    Walks back from the last completion, or from a late job's; -1 = there is none. All such
-    operations are equally likely.
+    Walks back from the last completion, or from a late job's. All such are equally likely.
     """
-    i, chosen, count, draw = 0, -1, 0, number
+    chosen, count = -1, 0
     o = last_op(lane, c, x, number)
-    for _ in range(2 * c.num_ops[i]):
-        if o < 0 or x.machine[lane, o] < 0:
-            break
-        begin, ahead = x.start[lane, o], -1
+    for turn in range(2 * c.num_ops[0]):
+        by_job, by_machine, ahead = x.earliest[lane, o], -1, -1
+        if not is_first(lane, c, x, o):
+            by_job = x.end[lane, o - 1]
         if x.place[lane, o] > 0:
             ahead = x.order[lane, x.machine[lane, o], x.place[lane, o] - 1]
-        waits_for_machine = ahead >= 0 and x.leave[lane, ahead] == begin
-        is_first = o == c.op_begin[i, c.op_job[i, o]]
-        waits_for_job = not is_first and x.end[lane, o - 1] == begin
-        draw = bits(number, o, count)
-        if waits_for_machine:
-            count += 1
-            if draw % count == 0:
-                chosen = o
-        if waits_for_job and not (waits_for_machine and draw & 65536):
-            o = o - 1
-        elif waits_for_machine:
-            o = ahead if x.end[lane, ahead] == begin else ahead + 1
-        elif ahead >= 0:
-            o = ahead
+            by_machine = x.end[lane, ahead]
+            if not frees_at_end(lane, c, x, ahead):
+                by_machine = x.start[lane, ahead + 1]
+        draw = bits(number, o, turn)
+        if by_machine > by_job or (by_machine == by_job and draw & 65536):
+            is_free = not x.is_fixed[lane, ahead] and c.op_job[0, ahead] != c.op_job[0, o]
+            if is_free and (x.may_hold[lane] or by_job <= x.start[lane, ahead]):
+                count += 1
+                if draw % count == 0:
+                    chosen = o
+            o = ahead if frees_at_end(lane, c, x, ahead) else ahead + 1
+        elif is_first(lane, c, x, o):
+            break
         else:
-            o = o - 1 if not is_first else -1
+            o -= 1
     return chosen
 
 
 @helper
 def last_op(lane: int, c: Shops, x: Orders, number: int) -> int:
     """Return the operation whose end counts: the last one, or that of a job drawn at random."""
-    i, best, end = 0, -1, -1
-    if c.objective[0] != MAKESPAN:
-        j = number % c.num_jobs[i]
-        for k in range(c.num_jobs[i]):
-            o = c.op_begin[i, (j + k) % c.num_jobs[i] + 1] - 1
-            if x.machine[lane, o] >= 0 and x.end[lane, o] > c.due[i, c.op_job[i, o]]:
-                return o
-        return c.op_begin[i, j + 1] - 1
-    for j in range(c.num_jobs[i]):
-        o = c.op_begin[i, j + 1] - 1
+    best, end, num = -1, -1, c.num_jobs[0]
+    for k in range(num):
+        o = c.op_begin[0, (number + k) % num + 1] - 1
+        if x.machine[lane, o] < 0:
+            continue
+        if c.objective[0] != MAKESPAN and x.end[lane, o] > c.due[0, c.op_job[0, o]]:
+            return o
         if x.end[lane, o] > end:
             best, end = o, x.end[lane, o]
     return best

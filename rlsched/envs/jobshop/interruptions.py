@@ -6,7 +6,7 @@ them:
 
 - ``none``
 - ``start:<p>``: each operation is interrupted with probability p, once, after a uniformly drawn
-  share of its work;
+  share of its work, a tick or more (so never one of a single tick);
 - ``step:<p>``: with probability p in each tick;
 - ``exponential:<mean>``, ``weibull:<scale>:<shape>``: time between failures in ticks.
 
@@ -124,9 +124,9 @@ def _numbers(key: str, text: str, parts: list[str], how: str) -> list[float]:
 @helper
 def draw_at_start(stream: int, op: int, probability: float, ticks: int) -> int:
     """Return after how many ticks of work an operation is interrupted, -1 = it is not."""
-    if uniform(stream, FAILURE_STREAM + op, 0) >= probability:
+    if ticks < 2 or uniform(stream, FAILURE_STREAM + op, 0) >= probability:
         return -1
-    return int(uniform(stream, SHARE_STREAM + op, 0) * ticks)
+    return 1 + int(uniform(stream, SHARE_STREAM + op, 0) * (ticks - 1))
 
 
 @helper

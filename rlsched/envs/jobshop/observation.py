@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from rlsched.core.graph import EdgeType, Feature, GraphSpec, NodeType
 from rlsched.core.lanes import helper
+from rlsched.envs.jobshop.dynamics import knows_return
 from rlsched.envs.jobshop.interruptions import NEVER
 from rlsched.envs.jobshop.state import (
     BLOCKED,
@@ -267,7 +268,7 @@ def until_done(lane: int, c: Shops, s: State, m: int) -> int:
 def until_up(lane: int, c: Shops, s: State, m: int) -> int:
     """Return the ticks until a machine that is down is back, expected ones if it is not known."""
     now = s.clock[lane]
-    if c.knows_repair[0]:
+    if knows_return(lane, c, s, m):
         return s.event[lane, m] - now
     return max(1, s.since[lane, m] + int(c.mean_repair[0]) - now)
 

@@ -47,7 +47,7 @@ RANDOM_STREAM = 4 << 20
 @helper
 def priority(lane: int, c: Shops, s: State, rule: int, j: int) -> float:
     """Return the priority value of a waiting job on the deciding machine, least first."""
-    i, o, now = s.instance[lane], s.next_op[lane, j], s.clock[lane]
+    i, o = s.instance[lane], s.next_op[lane, j]
     time = time_on(lane, c, s, o, s.deciding[lane])
     work = c.op_tail[i, o]
     if rule == 0:

@@ -10,9 +10,9 @@ from time import perf_counter
 from rlsched.core.policy import Policy
 from rlsched.core.registry import Problem
 from rlsched.core.search import rollout
-from rlsched.envs.jobshop.dispatch import Improved, dispatch
+from rlsched.envs.jobshop.dispatch import dispatch
 from rlsched.envs.jobshop.exact_policy import plan_of, solve_lane
-from rlsched.envs.jobshop.improve import anneal
+from rlsched.envs.jobshop.improve import improve_plan
 from rlsched.envs.jobshop.instances import (
     Shop,
     generate_shop,
@@ -21,9 +21,9 @@ from rlsched.envs.jobshop.instances import (
     reference,
 )
 from rlsched.envs.jobshop.render import plot
-from rlsched.envs.jobshop.rules import RULES, SUFFIXES, Pilot, Portfolio, variants
+from rlsched.envs.jobshop.rules import RULES, SUFFIXES, Improved, Portfolio, variants
 from rlsched.envs.jobshop.simulator import JobShopSimulator
-from rlsched.envs.jobshop.teacher import PlanTeacher
+from rlsched.envs.jobshop.teacher import LookAheadTeacher, PlanTeacher
 
 SEED_STRIDE = 1_000_003
 """Generated banks of different seeds or splits share no shop if smaller than this."""
@@ -153,12 +153,12 @@ def literature(config: JobShopConfig, shop: Shop) -> tuple[float | None, float |
 
 
 def _search_teacher(config: JobShopConfig) -> PlanTeacher:
-    """Return a teacher that improves the portfolio's plan."""
+    """Return local search on the portfolio's plan as a teacher."""
     portfolio = Portfolio()
 
     def plan(sim: JobShopSimulator, lane: int) -> list[int]:
         first = rollout(sim, lane, portfolio).choices
-        return anneal(sim, lane, first, perf_counter() + SEARCH_TEACHER_S)[1]
+        return improve_plan(sim, lane, first, perf_counter() + SEARCH_TEACHER_S)[1]
 
     return PlanTeacher(plan, "search")
 
@@ -170,12 +170,6 @@ def _exact_teacher(config: JobShopConfig) -> PlanTeacher:
         return plan_of(sim, lane, solve_lane(sim, lane, EXACT_TEACHER_S))
 
     return PlanTeacher(plan, "exact")
-
-
-def _pilot_teacher(config: JobShopConfig) -> PlanTeacher:
-    """Return the look-ahead of the portfolio as a teacher."""
-    pilot = Pilot(Portfolio())
-    return PlanTeacher(lambda sim, lane: list(pilot.plan(sim, lane)), "pilot")
 
 
 def _portfolio(config: JobShopConfig, policy: Policy, time_limit_s: float) -> Policy:
@@ -190,7 +184,11 @@ PROBLEM = Problem(
     load_instances=load,
     generate_instances=generate_instances,
     rules=RULES,
-    teachers={"exact": _exact_teacher, "search": _search_teacher, "pilot": _pilot_teacher},
+    teachers={
+        "search": _search_teacher,
+        "exact": _exact_teacher,
+        "pilot": lambda config: LookAheadTeacher(),
+    },
     sizes=sizes,
     larger=larger,
     default_policies=(

@@ -2,7 +2,7 @@
 
 Each of ``RULES`` makes a policy that plays any number of lanes. A suffix changes one:
 ``mwkr:wip_5`` starts no new job while five are on the floor; ``portfolio:pilot`` looks ahead at
-every decision; ``mwkr:anneal_1s`` improves the whole plan for a second.
+every decision; ``mwkr:improve_1s`` improves the whole plan for a second.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rlsched.core.policy import Guide, Policy
 from rlsched.core.search import Planner, rollout
 from rlsched.core.simulator import Simulator, host
 from rlsched.envs.jobshop.exact_policy import Exact, Hindsight, Rolling
-from rlsched.envs.jobshop.improve import anneal
+from rlsched.envs.jobshop.improve import improve_plan
 from rlsched.envs.jobshop.priorities import (
     NO_CAP,
     PRIORITIES,
@@ -39,9 +39,11 @@ BLOCKING = "spt", "mwkr", "lwkr", "fifo", "lifo", "random"
 TARDY = "edd", "mdd", "atc", "cr", "slack", "spt"
 WIP = re.compile(r"wip_(?P<jobs>[1-9]\d{0,5})")
 PILOT = re.compile(r"pilot(?:_(?P<seconds>\d+(?:\.\d+)?)s)?")
-ANNEAL = re.compile(r"anneal_(?P<seconds>\d+(?:\.\d+)?)s")
-SUFFIXES = "wip_<jobs>", "pilot", "pilot_<seconds>s", "anneal_<seconds>s"
+IMPROVE = re.compile(r"improve_(?P<seconds>\d+(?:\.\d+)?)s")
+SUFFIXES = "wip_<jobs>", "pilot", "pilot_<seconds>s", "improve_<seconds>s"
 FOREVER = float("inf")
+CHOICES_AT_ONCE = 64
+"""Choices whose rollouts are played together."""
 
 
 class Rule(Guide):
@@ -144,15 +146,17 @@ class Pilot(Planner):
         return out
 
     def choose(self, sim: Simulator) -> NDArray[np.int32]:
-        """Return each lane's best choice by look-ahead from its present state."""
+        """Return each lane's best choice by look-ahead; the base's own wins among equals."""
         assert isinstance(sim, JobShopSimulator)
         choice = self.base.choose(sim)
         for lane in np.flatnonzero(~host(sim.terminated)):
-            if np.count_nonzero(sim.action_mask[lane]) > 1:
+            legal = np.flatnonzero(sim.action_mask[lane])
+            if len(legal) > 1:
+                firsts = [int(choice[lane]), *legal[legal != choice[lane]].tolist()]
                 now = ahead(sim, int(lane), 1)
-                plan = rollout(now, 0, self.base).choices
-                found = best_look(now, self.entries(sim, int(lane)), cost_of(now, plan))
-                choice[lane] = plan[0] if found is None else found.first
+                found = best_way(now, firsts, self.entries(sim, int(lane)), FOREVER)
+                assert found is not None
+                choice[lane] = found.first
         return choice
 
     def entries(self, sim: JobShopSimulator, lane: int) -> list[Entry]:
@@ -162,8 +166,10 @@ class Pilot(Planner):
         return entries(sim, lane)
 
 
-class Annealed(Planner):
-    """A policy's plan, improved by simulated annealing over the order of jobs on the machines.
+class Improved(Planner):
+    """A policy's plan, improved by local search over the order of jobs on the machines.
+
+    With breakdowns ahead, which are not foreseen, it plans anew at every decision.
 
     Args:
         base: what makes the first plan.
@@ -174,13 +180,13 @@ class Annealed(Planner):
     def __init__(self, base: Policy, budget_s: float, seed: int = 0) -> None:
         self.base, self.budget_s, self.seed = base, budget_s, seed
         self.needs_observation = getattr(base, "needs_observation", True)
-        self.name = f"{base.name}:anneal_{budget_s:g}s"
+        self.name = f"{base.name}:improve_{budget_s:g}s"
 
     def plan(self, sim: Simulator, lane: int) -> Sequence[int]:
         assert isinstance(sim, JobShopSimulator)
         deadline = perf_counter() + self.budget_s
         first = rollout(sim, lane, self.base).choices
-        return anneal(sim, lane, first, deadline, seed=self.seed)[1]
+        return improve_plan(sim, lane, first, deadline, seed=self.seed)[1]
 
 
 # --- rollouts by rules ----------------------------------------------------------------------------
@@ -243,19 +249,20 @@ def cost_of(sim: JobShopSimulator, plan: Sequence[int]) -> int:
 
 def best_rollout(sim: JobShopSimulator, rules: Sequence[Entry], limit: float) -> Rollout | None:
     """Return the best of the rules from a single lane's state, None if none beats the limit."""
-    return _best(sim, [-1], rules, limit)
+    return best_way(sim, [-1], rules, limit)
 
 
 def best_look(sim: JobShopSimulator, rules: Sequence[Entry], limit: float) -> Rollout | None:
     """Return the best of the rules after each choice, None if none beats the limit."""
-    choices = np.flatnonzero(sim.action_mask[0])
-    return _best(sim, [*choices[-1:], *choices[:-1]], rules, limit)
+    choices = np.flatnonzero(sim.action_mask[0]).tolist()
+    return best_way(sim, [*choices[-1:], *choices[:-1]], rules, limit)
 
 
-def _best(
+def best_way(
     sim: JobShopSimulator, firsts: Sequence[int], rules: Sequence[Entry], limit: float
 ) -> Rollout | None:
-    ways = [(int(first), entry) for first in firsts for entry in rules]
+    """Return the best of the rules after each of some choices, -1 = the rule's own."""
+    ways = [(first, entry) for first in firsts for entry in rules]
     num = len(ways)
     copies = ahead(sim, 0, num)
     choice = np.array([first for first, _ in ways], np.int32)
@@ -267,6 +274,31 @@ def _best(
     return Rollout(int(costs[best]), *ways[best]) if costs[best] < limit else None
 
 
+def costs_after(
+    sim: JobShopSimulator,
+) -> tuple[NDArray[np.int_], NDArray[np.int_], NDArray[np.float64]]:
+    """Return (lane, choice, cost) of every legal choice: the best that the rules make of it."""
+    lane, choice = np.nonzero(sim.action_mask & ~sim.terminated[:, None])
+    tried = [entries(sim, int(x)) for x in range(sim.num_envs)]
+    cost = np.empty(len(lane))
+    for begin in range(0, len(lane), CHOICES_AT_ONCE):
+        rows = range(begin, min(begin + CHOICES_AT_ONCE, len(lane)))
+        ways = [(row, *entry) for row in rows for entry in tried[lane[row]]]
+        row, rules, caps = (np.array(x) for x in zip(*ways, strict=True))
+        copies = sim.like(len(ways), observe=False)
+        copies.adopt(sim, lane[row])
+        if sim.is_stochastic:
+            copies.hide_future()
+        codes = np.array([PRIORITIES.index(rule) for rule in rules], np.int32)
+        first = choice[row].astype(np.int32)
+        play_by_rule(
+            len(ways), copies.shops, copies.state, first, codes, caps.astype(np.int32), FOREVER
+        )
+        cost[begin : rows.stop] = np.inf
+        np.minimum.at(cost, row, copies.state.cost)
+    return lane, choice, cost
+
+
 # --- names ----------------------------------------------------------------------------------------
 
 
@@ -276,15 +308,15 @@ def variants(config: Any, policy: Policy, suffix: str) -> Policy | None:
     Raises:
         ConfigError: the suffix does not go with the policy.
     """
-    cap, pilot, annealed = (p.fullmatch(suffix) for p in (WIP, PILOT, ANNEAL))
+    cap, pilot, improved = (p.fullmatch(suffix) for p in (WIP, PILOT, IMPROVE))
     if cap:
         if not isinstance(policy, Rule):
             raise ConfigError(f"{policy.name}:{suffix}: only a rule takes a cap, e.g. mwkr:wip_5.")
         return Rule(policy.rule, int(cap["jobs"]))
     if pilot:
         return Pilot(policy, float(pilot["seconds"]) if pilot["seconds"] else None)
-    if annealed:
-        return Annealed(policy, float(annealed["seconds"]))
+    if improved:
+        return Improved(policy, float(improved["seconds"]))
     return None
 
 

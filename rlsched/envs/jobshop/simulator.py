@@ -26,12 +26,21 @@ from rlsched.core.errors import ConfigError, InstanceError, UnknownName
 from rlsched.core.lanes import Lanes, helper, lanes
 from rlsched.core.rng import bits, mix32, randint
 from rlsched.core.simulator import Array, Simulator, host
-from rlsched.envs.jobshop.dynamics import advance, age_machine, take, want
-from rlsched.envs.jobshop.interruptions import NEVER, parse_law
+from rlsched.envs.jobshop.dynamics import (
+    advance,
+    age_machine,
+    be_down,
+    go_down,
+    knows_return,
+    next_stop,
+    skip_windows,
+    take,
+    want,
+)
+from rlsched.envs.jobshop.interruptions import BY_CALENDAR, BY_WORK, NEVER, parse_law
 from rlsched.envs.jobshop.observation import GRAPH, observe_all, observe_step
 from rlsched.envs.jobshop.shop import Floor, Schedule, Shop
 from rlsched.envs.jobshop.state import (
-    BLOCKED,
     DEADLOCKS,
     DONE,
     DOWN,
@@ -44,6 +53,7 @@ from rlsched.envs.jobshop.state import (
     REWARD_ELAPSED,
     REWARD_WAITING,
     REWARDS,
+    SETTLING,
     STUCK,
     SWAPS,
     UNRELEASED,
@@ -103,24 +113,25 @@ def start_machine(lane: int, c: Shops, s: State, m: int) -> None:
     i = s.instance[lane]
     s.mode[lane, m], s.occupant[lane, m], s.load[lane, m] = IDLE, -1, 0.0
     s.left[lane, m], s.since[lane, m], s.done_at[lane, m] = 0, c.clock[i], 0
-    s.fail_at[lane, m], s.age_left[lane, m], s.num_failures[lane, m] = NEVER, 0, 0
+    s.fail_at[lane, m], s.num_failures[lane, m] = NEVER, 0
+    s.age_left[lane, m] = 0 if c.law[0] == BY_WORK else NEVER
     s.is_held[lane, m], s.num_waiting[lane, m], s.buffer_used[lane, m] = False, 0, 0
     s.via_job[lane, m], s.via_machine[lane, m], s.queue[lane, m] = -1, -1, 0
-    row = c.window_begin[i, m]
-    while row < c.window_begin[i, m + 1] and c.windows[i, row, 1] <= c.clock[i]:
-        row += 1
-    s.next_window[lane, m] = row
-    s.event[lane, m] = NEVER
+    s.next_window[lane, m], s.event[lane, m] = c.window_begin[i, m], NEVER
     if m >= c.num_machines[i]:
         return
+    skip_windows(lane, c, s, m)
     age_machine(lane, c, s, m)
-    if c.start_down[i, m] > c.clock[i]:
-        s.mode[lane, m], s.event[lane, m] = DOWN, c.start_down[i, m]
+    wait = c.start_down[i, m] - c.clock[i]
+    if wait > 0:
+        if c.law[0] == BY_CALENDAR:
+            s.fail_at[lane, m] = min(NEVER, s.fail_at[lane, m] + wait)
+        be_down(lane, s, m, c.start_down[i, m])
         s.num_pending[lane] += 1
-    elif row < c.window_begin[i, m + 1]:
-        s.event[lane, m] = min(s.fail_at[lane, m], c.windows[i, row, 0])
-    else:
-        s.event[lane, m] = s.fail_at[lane, m]
+        return
+    s.event[lane, m] = next_stop(lane, c, s, m)
+    if s.event[lane, m] <= c.clock[i]:
+        go_down(lane, c, s, m)
 
 
 @helper
@@ -145,16 +156,16 @@ def start_job(lane: int, c: Shops, s: State, j: int) -> None:
     elif c.release[i, j] > c.clock[i] and m < 0:
         s.status[lane, j] = UNRELEASED
         s.num_pending[lane] += 1
+    elif m >= 0:
+        s.status[lane, j], s.at[lane, j], s.occupant[lane, m] = STUCK, m, j
+        if s.mode[lane, m] != DOWN:
+            s.mode[lane, m], s.event[lane, m] = DOWN, c.clock[i]
+            s.num_pending[lane] += 1
+            s.deciding[lane] = SETTLING
     else:
-        is_stuck = m >= 0 and s.mode[lane, m] == DOWN
-        s.status[lane, j] = STUCK if is_stuck else WAITING
-        if not is_stuck:
-            want(lane, c, s, j, 1)
-        if m >= 0:
-            s.at[lane, j], s.occupant[lane, m] = m, j
-            if not is_stuck:
-                s.mode[lane, m] = BLOCKED
-        elif c.start_buffer[i, j] >= 0:
+        s.status[lane, j] = WAITING
+        want(lane, c, s, j, 1)
+        if c.start_buffer[i, j] >= 0:
             s.buffer_of[lane, j] = c.start_buffer[i, j]
             s.buffer_used[lane, c.start_buffer[i, j]] += 1
 
@@ -162,7 +173,7 @@ def start_job(lane: int, c: Shops, s: State, j: int) -> None:
 @helper
 def start_running(lane: int, c: Shops, s: State, j: int, m: int, left: int) -> None:
     """Put a job on the machine that has ``left`` ticks of work on it."""
-    i, now, o = s.instance[lane], c.clock[s.instance[lane]], s.next_op[lane, j]
+    now, o = c.clock[s.instance[lane]], s.next_op[lane, j]
     s.status[lane, j], s.at[lane, j], s.occupant[lane, m] = IN_PROCESS, m, j
     s.next_op[lane, j] = o + 1
     s.op_machine[lane, o], s.op_start[lane, o] = m, now
@@ -172,7 +183,7 @@ def start_running(lane: int, c: Shops, s: State, j: int, m: int, left: int) -> N
     s.num_pending[lane] += 1
     s.mode[lane, m], s.since[lane, m], s.done_at[lane, m] = WORKING, now, now + left
     s.event[lane, m] = min(s.event[lane, m], now + left)
-    if c.law[0] == 2:
+    if c.law[0] == BY_WORK:
         s.fail_at[lane, m] = min(NEVER, now + s.age_left[lane, m])
         s.event[lane, m] = min(s.event[lane, m], s.fail_at[lane, m])
 
@@ -279,7 +290,7 @@ def calm(lane: int, c: Shops, s: State) -> None:
             s.event[lane, m] = min(s.done_at[lane, m], begin)
         elif s.mode[lane, m] != DOWN:
             s.event[lane, m] = begin
-        elif not c.knows_repair[0]:
+        elif not knows_return(lane, c, s, m):
             s.event[lane, m] = max(now + 1, s.since[lane, m] + int(c.mean_repair[0]))
 
 
@@ -305,17 +316,18 @@ def random_choice(lane: int, s: State, seed: int, choice: Array) -> None:
 @lanes
 def fingerprint(lane: int, c: Shops, s: State, out: Array) -> None:
     """Mix what decides a lane's future into one number."""
-    value = mix32(s.clock[lane] + 1)
+    value = mix32(int(s.clock[lane]) + 1)
     for j in range(s.status.shape[1]):
-        value = mix32(value ^ (s.next_op[lane, j] * 8 + s.status[lane, j]))
-        value = mix32(value ^ ((s.at[lane, j] + 1) * 65536 + s.buffer_of[lane, j] + 1))
+        value = mix32(value ^ (int(s.next_op[lane, j]) * 8 + int(s.status[lane, j])))
+        place = (int(s.at[lane, j]) + 1) * 65536 + int(s.buffer_of[lane, j]) + 1
+        value = mix32(value ^ place)
         if s.status[lane, j] == WAITING:
-            value = mix32(value ^ s.ready[lane, j])
+            value = mix32(value ^ int(s.ready[lane, j]))
     for m in range(s.mode.shape[1]):
-        value = mix32(value ^ (s.mode[lane, m] * 2 + int(s.is_held[lane, m])))
+        value = mix32(value ^ (int(s.mode[lane, m]) * 2 + int(s.is_held[lane, m])))
         if s.mode[lane, m] == WORKING or s.mode[lane, m] == DOWN:
-            value = mix32(value ^ (s.event[lane, m] * 31 + s.left[lane, m]))
-    value = mix32(value ^ s.cost[lane])
+            value = mix32(value ^ (int(s.event[lane, m]) * 31 + int(s.left[lane, m])))
+    value = mix32(value ^ int(s.cost[lane]))
     out[lane] = value
 
 
@@ -555,7 +567,11 @@ class JobShopSimulator(Simulator):
         up_at = host(s.event[lane])[:M]
         if not self.host_shops.knows_repair[0]:
             expected = host(s.since[lane])[:M] + int(self.law.mean_repair)
-            up_at = np.maximum(now + 1, expected)
+            row = host(s.next_window[lane])[:M] - 1
+            i, planned = int(host(s.instance)[lane]), self.host_shops
+            is_planned = row >= planned.window_begin[i, :M]
+            is_planned &= planned.windows[i, np.maximum(row, 0), 1] == up_at
+            up_at = np.where(is_planned, up_at, np.maximum(now + 1, expected))
         floor = Floor(
             clock=now,
             num_done=(begun - is_working).astype(np.int32),

@@ -21,6 +21,8 @@ UNRELEASED, WAITING, IN_PROCESS, STUCK, DONE = 0, 1, 2, 3, 4
 """Of a job: STUCK has finished on a machine that is down, which keeps it."""
 IDLE, WORKING, BLOCKED, DOWN = 0, 1, 2, 3
 """Of a machine."""
+SETTLING = -2
+"""In place of the deciding machine: jobs on the floor go on first as far as they can."""
 UNLIMITED = 2**20
 """Capacity of an output buffer without limit."""
 MAKESPAN, FLOW_TIME, TARDINESS = 0, 1, 2

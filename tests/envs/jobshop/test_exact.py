@@ -8,17 +8,9 @@ from time import perf_counter
 
 import numpy as np
 import pytest
-
-from rlsched.core.errors import ConfigError
-from rlsched.envs.jobshop import exact
-from rlsched.envs.jobshop.benchmarks import load_benchmark
-from rlsched.envs.jobshop.exact import lower_bound
-from rlsched.envs.jobshop.exact_model import OBJECTIVES
-from rlsched.envs.jobshop.shop import Floor, Shop
-
-from .checker import check_schedule, objective_of
-from .exhaustive import best_objective
-from .shops import (
+from exhaustive import best_objective
+from schedule_checker import check_schedule, objective_of
+from shops import (
     crossing_floor,
     maintained,
     one_machine,
@@ -28,6 +20,13 @@ from .shops import (
     two_by_two,
     two_lines,
 )
+
+from rlsched.core.errors import ConfigError
+from rlsched.envs.jobshop import exact
+from rlsched.envs.jobshop.benchmarks import load_benchmark
+from rlsched.envs.jobshop.exact import lower_bound
+from rlsched.envs.jobshop.exact_model import OBJECTIVES
+from rlsched.envs.jobshop.shop import Floor, Shop
 
 INF = math.inf
 
