@@ -102,16 +102,27 @@ def test_a_masked_choice_has_probability_zero_and_is_never_sampled(small, make):
 
 def test_periodic_features_are_the_scaled_value_and_its_harmonics():
     features = Features(
-        (Feature("cores", "core", 8, ""), Feature("fragment", "core", 16, "", 16.0))
+        (Feature("cores", "core", 8, ""), Feature("fragment", "core", 16, "", 16.0)), ()
     )
     assert features.width == 2 + 2 * len(HARMONICS)
-    x, same_residue = features(torch.tensor([[4.0, 3.0], [4.0, 19.0]]))
+    x, same_residue = features(torch.tensor([[4.0, 3.0], [4.0, 19.0]]), torch.zeros(2, 0))
     assert x[:2].tolist() == [0.5, 3 / 16]
     expected = [math.sin(2 * math.pi * k * 3 / 16) for k in HARMONICS]
     assert x[2:6].tolist() == pytest.approx(expected, abs=1e-6)
     assert x[6].item() == pytest.approx(math.cos(2 * math.pi * 3 / 16), abs=1e-6)
     assert torch.allclose(x[2:], same_residue[2:], atol=1e-5)
     assert x[1] != same_residue[1]
+
+
+def test_relative_features_are_measured_in_a_feature_of_the_context():
+    """30 ticks are 2 per scale 3 where the mean time is 5, and 1 where it is 10."""
+    context = (Feature("jobs", "1", 10), Feature("mean_time", "tick", 50))
+    features = Features(
+        (Feature("time", "tick", 3, per="mean_time"), Feature("count", "1", 2)), context
+    )
+    raw = torch.tensor([[[30.0, 4.0]], [[30.0, 4.0]]])
+    x = features(raw, torch.tensor([[7.0, 5.0], [7.0, 10.0]]))
+    assert x.tolist() == [[[2.0, 2.0]], [[1.0, 2.0]]]
 
 
 def test_a_policy_scores_illegal_choices_minus_infinity_and_takes_the_best(scene):

@@ -2,11 +2,11 @@
 
 Three searches share one kind of solution, :class:`~rlsched.envs.jobshop.orders.Orders`:
 
-* tabu search for the makespan where buffers are unlimited and machines may wait;
-* simulated annealing over the graph of the orders, or over non-delay schedules where machines never
-  wait, for every objective, without buffers or with unlimited ones;
-* the same annealing judged by playing the shop through, for what is left: limited buffers, and jobs
-  that block though machines never wait.
+* tabu search for the makespan where buffers are unlimited;
+* simulated annealing for every objective, without buffers or with unlimited ones, over the graph of
+  the orders, or over non-delay schedules where machines never wait;
+* the same annealing judged by playing the shop through, for what is left: limited buffers, flexible
+  machines, masked deadlocks, and jobs that block though machines never wait.
 
 Annealing lets an operation of the critical path pass the one ahead of it, or that one fall behind,
 and closes the move without buffers (see :func:`~rlsched.envs.jobshop.orders.close_move`).
@@ -174,9 +174,9 @@ def orders_of(twin: JobShopSimulator) -> Orders:
         listed = listed[np.lexsort((leave[listed], start[listed], ~x.is_fixed[0, listed]))]
         x.order[0, m, : len(listed)], x.length[0, m] = listed, len(listed)
         x.machine[0, listed], x.place[0, listed] = m, np.arange(len(listed))
-    for row in np.flatnonzero((x.machine[0, :O] >= 0) & ~x.is_fixed[0, :O]):
-        ways = slice(int(shop.alt_begin[row]), int(shop.alt_begin[row + 1]))
-        x.time[0, row] = shop.alt_time[ways][shop.alt_machine[ways] == x.machine[0, row]][0]
+    for o in np.flatnonzero((x.machine[0, :O] >= 0) & ~x.is_fixed[0, :O]).tolist():
+        rows = slice(int(shop.alt_begin[o]), int(shop.alt_begin[o + 1]))
+        x.time[0, o] = shop.alt_time[rows][shop.alt_machine[rows] == x.machine[0, o]][0]
     return x
 
 

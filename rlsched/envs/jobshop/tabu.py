@@ -2,6 +2,8 @@
 
 A move takes an operation of a critical block to its other end, or an end into the block. Moves are
 judged by estimated heads and tails along the block; those that undo a recent one are tabu.
+Where machines never wait, every solution is also dispatched without delay, and the best dispatch
+counts.
 
 Sources: Nowicki & Smutnicki (1996) for tabu search on critical blocks; Balas & Vazacopoulos (1998)
 for the insertions that never make a cycle and for their estimate; Zhang et al. (2007), N7 of moves
