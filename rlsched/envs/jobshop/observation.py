@@ -239,7 +239,7 @@ def observe_moment(lane: int, c: Shops, s: State) -> None:
     for j in range(c.num_jobs[i]):
         if s.status[lane, j] != DONE:
             observe_job(lane, c, s, j, latest)
-        elif s.job[lane, j, 4] > 0.0 or s.job[lane, j, 2] > 0.0:
+        elif s.job[lane, j, 4] > 0.0 or s.job[lane, j, 9] > 0.0:
             forget_job(lane, s, j)
     observe_context(lane, c, s, latest)
 
@@ -292,8 +292,8 @@ def observe_machine(lane: int, c: Shops, s: State, m: int) -> None:
     s.machine[lane, m, 12] = s.buffer_used[lane, m] if c.capacity[0] < UNLIMITED else 0
     row, far = s.next_window[lane, m], FAR * c.mean_time[i]
     s.machine[lane, m, 13] = 0.0
-    if row < c.window_begin[i, m + 1] and c.windows[i, row, 0] - s.clock[lane] < far:
-        s.machine[lane, m, 13] = far - (c.windows[i, row, 0] - s.clock[lane])
+    if row < c.window_begin[i, m + 1]:
+        s.machine[lane, m, 13] = far - min(far, max(0, c.windows[i, row, 0] - s.clock[lane]))
 
 
 @helper

@@ -158,7 +158,7 @@ def start_job(lane: int, c: Shops, s: State, j: int) -> None:
         s.num_pending[lane] += 1
     elif m >= 0:
         s.status[lane, j], s.at[lane, j], s.occupant[lane, m] = STUCK, m, j
-        if s.mode[lane, m] != DOWN:
+        if s.mode[lane, m] != DOWN:  # comes back at once, and stores, swaps or blocks then
             s.mode[lane, m], s.event[lane, m] = DOWN, c.clock[i]
             s.num_pending[lane] += 1
             s.deciding[lane] = SETTLING

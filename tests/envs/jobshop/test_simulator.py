@@ -156,6 +156,13 @@ def test_a_job_goes_on_at_once_where_it_stands():
     assert sim.schedule().start[:2].tolist() == [0, 2]
 
 
+def test_a_blocked_job_stays_where_its_next_operation_can_be_done():
+    """Machine 1 would be faster and is idle; the exact solver may send the job there."""
+    sim = started(Shop.from_jobs([[[(0, 2)], [(0, 9), (1, 1)]]]))
+    assert sim.schedule().machine.tolist() == [0, 0]
+    assert sim.metrics()["makespan"][0] == 11
+
+
 def test_a_flexible_job_takes_the_time_of_the_machine_that_takes_it():
     """Machine 0 takes job 0 for 6 ticks, which leaves job 1 to machine 1, for 2."""
     shop = Shop.from_jobs([[[(0, 6), (1, 3)], [(2, 2)]], [[(0, 4), (1, 2)], [(2, 3)]]])
