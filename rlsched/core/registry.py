@@ -18,6 +18,16 @@ GYM_IDS = {"jobshop": "rlsched/JobShop-v0", "vmr": "rlsched/VMR-v0"}
 """Their Gymnasium ids, here so that none of them is imported to be registered."""
 
 
+SPLITS = ("train", "validation", "test")
+SEED_STRIDE = 1_000_003
+"""Generated banks of different seeds or splits share no instance if smaller than this."""
+
+
+def first_seed(seed: int, split: str) -> int:
+    """Return the seed of a generated bank's first instance; the others' follow it."""
+    return (len(SPLITS) * seed + SPLITS.index(split)) * SEED_STRIDE
+
+
 @dataclass(frozen=True)
 class Problem:
     """Everything the rest of the house needs of an environment.

@@ -15,7 +15,6 @@ from rlsched.core.policy import Policy
 from rlsched.core.search import Planner, replay
 from rlsched.core.simulator import Simulator
 from rlsched.envs.jobshop import exact
-from rlsched.envs.jobshop.improve import choices_of_schedule
 from rlsched.envs.jobshop.interruptions import (
     AT_START,
     BY_CALENDAR,
@@ -24,15 +23,21 @@ from rlsched.envs.jobshop.interruptions import (
     draw_repair,
     draw_time_to_failure,
 )
-from rlsched.envs.jobshop.shop import Shop
+from rlsched.envs.jobshop.plans import choices_of_schedule
+from rlsched.envs.jobshop.shop import Schedule, Shop
 from rlsched.envs.jobshop.simulator import JobShopSimulator
 from rlsched.envs.jobshop.state import DOWN
 
 EXACT_TIME_LIMIT_S, ROLLING_TIME_LIMIT_S = 60.0, 0.5
 
 
+def _require_ortools() -> None:
+    if find_spec("ortools") is None:
+        raise MissingExtra("ortools", "exact")
+
+
 class Exact(Planner):
-    """CP-SAT on the shop as it stands, nothing unforeseen assumed to happen.
+    """CP-SAT on the shop as it stands; for shops in which nothing unforeseen happens.
 
     Attributes:
         time_limit_s: seconds per lane.
@@ -41,8 +46,7 @@ class Exact(Planner):
     name, needs_observation = "exact", False
 
     def __init__(self, time_limit_s: float = EXACT_TIME_LIMIT_S) -> None:
-        if find_spec("ortools") is None:
-            raise MissingExtra("ortools", "exact")
+        _require_ortools()
         self.time_limit_s = time_limit_s
         self._bounds: list[float] = []
 
@@ -52,9 +56,9 @@ class Exact(Planner):
 
     def plan(self, sim: Simulator, lane: int) -> Sequence[int]:
         assert isinstance(sim, JobShopSimulator)
-        found = solve_lane(sim, lane, self.time_limit_s)
+        found = solve_lane(sim, sim.snapshot(lane), self.time_limit_s)
         self._bounds.append(float(found.bound))
-        return plan_of(sim, lane, found)
+        return choices_of_schedule(sim, lane, schedule_of(found))
 
     def bound(self) -> float | None:
         """Return the proven bound of the last play, averaged over its lanes."""
@@ -71,8 +75,7 @@ class Rolling(Policy):
     name, needs_observation = "rolling", False
 
     def __init__(self, time_limit_s: float = ROLLING_TIME_LIMIT_S) -> None:
-        if find_spec("ortools") is None:
-            raise MissingExtra("ortools", "exact")
+        _require_ortools()
         self.time_limit_s = time_limit_s
         self._plans: dict[int, list[int]] = {}
         self._seen: dict[int, tuple[int, int]] = {}
@@ -92,75 +95,64 @@ class Rolling(Policy):
         plan, downs = self._plans.get(lane, []), int(sim.state.num_downs[lane])
         is_stale = not plan or self._seen[lane] != (downs, int(sim.state.instance[lane]))
         if is_stale or not sim.action_mask[lane, plan[0]]:
-            plan = plan_of(sim, lane, solve_lane(sim, lane, self.time_limit_s))
+            plan = exact_plan(sim, lane, self.time_limit_s)
             self._seen[lane] = downs, int(sim.state.instance[lane])
         self._plans[lane] = plan[1:]
         return plan[0]
 
 
-class Hindsight(Planner):
+class Hindsight(Exact):
     """CP-SAT told every breakdown that will happen: what no policy can beat, given the time.
 
     Only for laws whose breakdowns do not depend on the schedule: at the start of operations, or by
     calendar.
-
-    Attributes:
-        time_limit_s: seconds per lane.
     """
 
-    name, needs_observation = "hindsight", False
-
-    def __init__(self, time_limit_s: float = EXACT_TIME_LIMIT_S) -> None:
-        if find_spec("ortools") is None:
-            raise MissingExtra("ortools", "exact")
-        self.time_limit_s = time_limit_s
-        self._bounds: list[float] = []
+    name = "hindsight"
 
     def play(self, sim: Simulator) -> int:
-        assert isinstance(sim, JobShopSimulator)
         self._bounds = []
         return replay(sim, [self.plan(sim, lane) for lane in range(sim.num_envs)])
 
     def plan(self, sim: Simulator, lane: int) -> Sequence[int]:
         assert isinstance(sim, JobShopSimulator)
         shop = sim.snapshot(lane)
-        found = exact.solve(
-            shop,
-            buffer=sim.buffer,
-            swap=sim.swap,
-            objective=sim.objective,
-            time_limit_s=self.time_limit_s,
-            num_threads=num_threads(),
-            resume=not sim.restarts,
-            **foretold(sim, lane, shop),
-        )
+        found = solve_lane(sim, shop, self.time_limit_s, **foretold(sim, lane, shop))
         self._bounds.append(float(found.bound))
-        assert found.schedule is not None
-        return choices_of_schedule(sim, lane, found.schedule, foreseen=False)
-
-    def bound(self) -> float | None:
-        """Return the proven bound of the last play, averaged over its lanes."""
-        return float(np.mean(self._bounds)) if self._bounds else None
+        return choices_of_schedule(sim, lane, schedule_of(found), foreseen=False)
 
 
-def solve_lane(sim: JobShopSimulator, lane: int, time_limit_s: float) -> exact.Solution:
-    """Return CP-SAT's answer for a lane as it stands, nothing unforeseen assumed to happen."""
+def solve_lane(
+    sim: JobShopSimulator, shop: Shop, time_limit_s: float, **known: Any
+) -> exact.Solution:
+    """Return CP-SAT's answer for a lane's shop as it stands; ``known`` is what lies ahead of it."""
     return exact.solve(
-        sim.snapshot(lane),
+        shop,
         buffer=sim.buffer,
         swap=sim.swap,
         objective=sim.objective,
         time_limit_s=time_limit_s,
         num_threads=num_threads(),
         resume=not sim.restarts,
+        **known,
     )
 
 
-def plan_of(sim: JobShopSimulator, lane: int, found: exact.Solution) -> list[int]:
-    """Return the choices that carry a solution out."""
+def exact_plan(sim: JobShopSimulator, lane: int, time_limit_s: float) -> list[int]:
+    """Return the choices of CP-SAT's plan from where a lane stands, if nothing goes wrong."""
+    found = solve_lane(sim, sim.snapshot(lane), time_limit_s)
+    return choices_of_schedule(sim, lane, schedule_of(found))
+
+
+def schedule_of(found: exact.Solution) -> Schedule:
+    """Return a solution's schedule.
+
+    Raises:
+        ConfigError: it has none.
+    """
     if found.schedule is None:
         raise ConfigError(f"exact: no schedule was found ({found.status}); give it more time.")
-    return choices_of_schedule(sim, lane, found.schedule)
+    return found.schedule
 
 
 def foretold(sim: JobShopSimulator, lane: int, shop: Shop) -> dict[str, Any]:
@@ -170,6 +162,11 @@ def foretold(sim: JobShopSimulator, lane: int, shop: Shop) -> dict[str, Any]:
         ConfigError: they depend on the schedule.
     """
     law, stream = sim.law, int(sim.state.stream[lane])
+    if law.counts == AT_START and len(shop.windows):
+        raise ConfigError(
+            f"hindsight: {shop.name or 'the shop'} has maintenance windows, in which a breakdown "
+            "may pass unnoticed; with interruption=start:<p> give shops without."
+        )
     if law.counts == AT_START:
         return {"op_time": _lengthened(sim, shop, stream)}
     if law.counts == BY_CALENDAR:

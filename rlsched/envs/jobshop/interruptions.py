@@ -136,9 +136,9 @@ def draw_time_to_failure(
     """Return the ticks from the ``count``-th repair of a machine to its next failure, >= 1."""
     u = uniform(stream, FAILURE_STREAM + machine, count)
     rest = -math.log(1.0 - u)
-    if kind == 0:
+    if kind == GEOMETRIC:
         ticks = rest / -math.log(1.0 - first)
-    elif kind == 1:
+    elif kind == EXPONENTIAL:
         ticks = rest * first
     else:
         ticks = first * rest ** (1.0 / second)
@@ -149,11 +149,11 @@ def draw_time_to_failure(
 def draw_repair(stream: int, key: int, count: int, kind: int, first: float, second: float) -> int:
     """Return the ticks of a repair, >= 1; ``key`` is the operation's or the machine's."""
     u = uniform(stream, REPAIR_STREAM + key, 2 * count)
-    if kind == 0:
+    if kind == FIXED:
         return int(first)
-    if kind == 1:
+    if kind == UNIFORM:
         return int(first + u * (second - first + 1.0))
-    if kind == 2:
+    if kind == EXPONENTIAL_REPAIR:
         return 1 + int(min(-math.log(1.0 - u) * first, 1e8))
     v = uniform(stream, REPAIR_STREAM + key, 2 * count + 1)
     normal = math.sqrt(-2.0 * math.log(1.0 - u)) * math.cos(2.0 * math.pi * v)

@@ -15,7 +15,8 @@ import math
 from rlsched.core.lanes import helper, lanes
 from rlsched.core.rng import uniform
 from rlsched.core.simulator import Array
-from rlsched.envs.jobshop.dynamics import advance, take, time_on
+from rlsched.envs.jobshop.dynamics import advance
+from rlsched.envs.jobshop.moves import take, time_on
 from rlsched.envs.jobshop.state import Shops, State
 
 PRIORITIES = (
@@ -37,6 +38,8 @@ PRIORITIES = (
     "random",
 )
 """Names; their positions are the codes used in lanes."""
+SPT, LPT, SPT_TWKR, MWKR, LWKR, MOPNR, LOPNR, FIFO, LIFO, FDD_MWKR = range(10)
+EDD, MDD, ATC, CR, SLACK, RANDOM = range(10, 16)
 ATC_LOOKAHEAD, ATC_WAIT = 3.0, 2.0
 """k, and the waiting time per tick of work that is expected at later machines."""
 NO_CAP = 2**20
@@ -50,27 +53,27 @@ def priority(lane: int, c: Shops, s: State, rule: int, j: int) -> float:
     i, o = s.instance[lane], s.next_op[lane, j]
     time = time_on(lane, c, s, o, s.deciding[lane])
     work = c.op_tail[i, o]
-    if rule == 0:
+    if rule == SPT:
         return time
-    if rule == 1:
+    if rule == LPT:
         return -time
-    if rule == 2:
+    if rule == SPT_TWKR:
         return time / max(1, work)
-    if rule == 3:
+    if rule == MWKR:
         return -work
-    if rule == 4:
+    if rule == LWKR:
         return work
-    if rule == 5:
+    if rule == MOPNR:
         return o - c.op_begin[i, j + 1]
-    if rule == 6:
+    if rule == LOPNR:
         return c.op_begin[i, j + 1] - o
-    if rule == 7:
+    if rule == FIFO:
         return s.ready[lane, j]
-    if rule == 8:
+    if rule == LIFO:
         return -s.ready[lane, j]
-    if rule == 9:
+    if rule == FDD_MWKR:
         return (c.op_tail[i, c.op_begin[i, j]] - work + time) / max(1, work)
-    if rule == 15:
+    if rule == RANDOM:
         return uniform(s.stream[lane], RANDOM_STREAM, o)
     return due_priority(lane, c, s, rule, j, time, work)
 
@@ -80,15 +83,15 @@ def due_priority(lane: int, c: Shops, s: State, rule: int, j: int, time: int, wo
     """Return the priority value of a rule that looks at due dates."""
     i, now = s.instance[lane], s.clock[lane]
     due = c.due[i, j]
-    if rule == 10:
+    if rule == EDD:
         return due
-    if rule == 11:
+    if rule == MDD:
         return max(due, now + work)
-    if rule == 12:
+    if rule == ATC:
         slack = max(0.0, due - now - time - (1.0 + ATC_WAIT) * (work - time))
         urgency = math.exp(-slack / (ATC_LOOKAHEAD * c.mean_time[i]))
         return -c.weight[i, j] / max(1, time) * urgency
-    if rule == 13:
+    if rule == CR:
         return (due - now) / max(1, work)
     return due - now - work
 
@@ -131,14 +134,14 @@ def score_by_rule(lane: int, c: Shops, s: State, rule: int, cap: int, scores: Ar
     own = best_job(lane, c, s, rule, cap)
     for j in range(hold):
         if s.action_mask[lane, j]:
-            scores[lane, j] = -1.0 if rule != 15 else 0.0
+            scores[lane, j] = -1.0 if rule != RANDOM else 0.0
             p = priority(lane, c, s, rule, j)
             for k in range(hold):
-                if rule != 15 and s.action_mask[lane, k] and priority(lane, c, s, rule, k) < p:
+                if rule != RANDOM and s.action_mask[lane, k] and priority(lane, c, s, rule, k) < p:
                     scores[lane, j] -= 1.0
     if s.action_mask[lane, hold] and own == hold:
         scores[lane, hold] = 0.0
-    elif rule != 15:
+    elif rule != RANDOM:
         scores[lane, own] = 0.0
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 
 from rlsched.core.policy import Policy
-from rlsched.core.registry import Problem
+from rlsched.core.registry import Problem, first_seed
 from rlsched.core.search import rollout
 from rlsched.envs.jobshop.dispatch import dispatch
-from rlsched.envs.jobshop.exact_policy import plan_of, solve_lane
+from rlsched.envs.jobshop.exact_policy import exact_plan
 from rlsched.envs.jobshop.improve import improve_plan
 from rlsched.envs.jobshop.instances import (
     Shop,
@@ -25,9 +25,6 @@ from rlsched.envs.jobshop.rules import RULES, SUFFIXES, Improved, Portfolio, var
 from rlsched.envs.jobshop.simulator import JobShopSimulator
 from rlsched.envs.jobshop.teacher import LookAheadTeacher, PlanTeacher
 
-SEED_STRIDE = 1_000_003
-"""Generated banks of different seeds or splits share no shop if smaller than this."""
-SPLITS = ("train", "validation", "test")
 EXACT_TEACHER_S, SEARCH_TEACHER_S = 1.0, 0.5
 
 
@@ -118,7 +115,7 @@ def generate_instances(
         split: ``train``, ``validation`` or ``test``; no shop is in two of them.
     """
     generators = [generator_config(name) for name in config.generator.split("+")]
-    first = (len(SPLITS) * seed + SPLITS.index(split)) * SEED_STRIDE
+    first = first_seed(seed, split)
     return [generate_shop(generators[i % len(generators)], first + i) for i in range(num)]
 
 
@@ -165,11 +162,7 @@ def _search_teacher(config: JobShopConfig) -> PlanTeacher:
 
 def _exact_teacher(config: JobShopConfig) -> PlanTeacher:
     """Return the exact solver as a teacher."""
-
-    def plan(sim: JobShopSimulator, lane: int) -> list[int]:
-        return plan_of(sim, lane, solve_lane(sim, lane, EXACT_TEACHER_S))
-
-    return PlanTeacher(plan, "exact")
+    return PlanTeacher(lambda sim, lane: exact_plan(sim, lane, EXACT_TEACHER_S), "exact")
 
 
 def _portfolio(config: JobShopConfig, policy: Policy, time_limit_s: float) -> Policy:

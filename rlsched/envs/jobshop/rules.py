@@ -7,17 +7,18 @@ every decision; ``mwkr:improve_1s`` improves the whole plan for a second.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlsched.core.errors import ConfigError
 from rlsched.core.policy import Guide, Policy
-from rlsched.core.search import Planner, rollout
+from rlsched.core.search import FOREVER, Planner, rollout
 from rlsched.core.simulator import Simulator, host
 from rlsched.envs.jobshop.exact_policy import Exact, Hindsight, Rolling
 from rlsched.envs.jobshop.improve import improve_plan
@@ -41,7 +42,8 @@ WIP = re.compile(r"wip_(?P<jobs>[1-9]\d{0,5})")
 PILOT = re.compile(r"pilot(?:_(?P<seconds>\d+(?:\.\d+)?)s)?")
 IMPROVE = re.compile(r"improve_(?P<seconds>\d+(?:\.\d+)?)s")
 SUFFIXES = "wip_<jobs>", "pilot", "pilot_<seconds>s", "improve_<seconds>s"
-FOREVER = float("inf")
+RULES_OWN = -1
+"""First choice of a rollout that leaves it to the rule."""
 CHOICES_AT_ONCE = 64
 """Choices whose rollouts are played together."""
 
@@ -96,8 +98,8 @@ class Portfolio(Planner):
 
     def plan(self, sim: Simulator, lane: int) -> Sequence[int]:
         assert isinstance(sim, JobShopSimulator)
-        start = ahead(sim, lane, 1)
-        found = best_rollout(start, entries(sim, lane), FOREVER)
+        start = ahead(sim, [lane])
+        found = best_way(start, [RULES_OWN], entries(sim, lane), FOREVER)
         assert found is not None
         return found.choices(start)
 
@@ -125,20 +127,13 @@ class Pilot(Planner):
     def plan(self, sim: Simulator, lane: int) -> Sequence[int]:
         deadline = FOREVER if self.budget_s is None else perf_counter() + self.budget_s
         assert isinstance(sim, JobShopSimulator)
-        return self.improved(sim, lane, rollout(sim, lane, self.base).choices, deadline)
-
-    def improved(
-        self, sim: JobShopSimulator, lane: int, plan: Sequence[int], deadline: float
-    ) -> list[int]:
-        """Return a plan that is at least as good as the one given."""
-        now, rules = ahead(sim, lane, 1), self.entries(sim, lane)
-        cost, left, out = cost_of(now, plan), list(plan), list[int]()
-        found = best_rollout(now, rules, cost)
-        if found is not None:
-            cost, left = found.cost, found.choices(now)
-        while left:
-            if np.count_nonzero(now.action_mask[0]) > 1 and perf_counter() < deadline:
-                found = best_look(now, rules, cost)
+        now, rules = ahead(sim, [lane]), self.entries(sim, lane)
+        left, out = list(rollout(sim, lane, self.base).choices), list[int]()
+        cost = cost_of(now, left)
+        while not now.terminated[0]:
+            legal = np.flatnonzero(now.action_mask[0]).tolist()
+            if (len(legal) > 1 or not out) and perf_counter() < deadline:
+                found = best_way(now, legal, rules, cost)
                 if found is not None:
                     cost, left = found.cost, found.choices(now)
             out.append(left.pop(0))
@@ -153,7 +148,7 @@ class Pilot(Planner):
             legal = np.flatnonzero(sim.action_mask[lane])
             if len(legal) > 1:
                 firsts = [int(choice[lane]), *legal[legal != choice[lane]].tolist()]
-                now = ahead(sim, int(lane), 1)
+                now = ahead(sim, [int(lane)])
                 found = best_way(now, firsts, self.entries(sim, int(lane)), FOREVER)
                 assert found is not None
                 choice[lane] = found.first
@@ -181,9 +176,17 @@ class Improved(Planner):
         self.base, self.budget_s, self.seed = base, budget_s, seed
         self.needs_observation = getattr(base, "needs_observation", True)
         self.name = f"{base.name}:improve_{budget_s:g}s"
+        self._is_warm = False
+
+    def warm_up(self, sim: JobShopSimulator, lane: int) -> None:
+        """Let what a first plan would compile be compiled, out of its budget."""
+        improve_plan(sim, lane, rollout(sim, lane, self.base).choices, max_tries=1)
+        self._is_warm = True
 
     def plan(self, sim: Simulator, lane: int) -> Sequence[int]:
         assert isinstance(sim, JobShopSimulator)
+        if not self._is_warm:
+            self.warm_up(sim, lane)
         deadline = perf_counter() + self.budget_s
         first = rollout(sim, lane, self.base).choices
         return improve_plan(sim, lane, first, deadline, seed=self.seed)[1]
@@ -192,47 +195,47 @@ class Improved(Planner):
 # --- rollouts by rules ----------------------------------------------------------------------------
 
 
-class Rollout:
-    """A way to the end: a first choice, -1 = the rule's own, then a rule.
+class Rollout(NamedTuple):
+    """A way to the end: a first choice, then a rule.
 
     Attributes:
         cost: what it comes to.
-        first: the first choice.
+        first: the first choice, or :data:`RULES_OWN`.
         entry: the rule and its cap.
     """
 
-    def __init__(self, cost: int, first: int, entry: Entry) -> None:
-        self.cost, self.first, self.entry = cost, first, entry
+    cost: int
+    first: int
+    entry: Entry
 
     def choices(self, sim: JobShopSimulator) -> list[int]:
         """Return its choices from the state of the single lane that it starts from."""
-        twin, out = ahead(sim, 0, 1), list[int]()
-        rule, choice = Rule(*self.entry), np.array([self.first], np.int32)
+        twin, rule = ahead(sim, [0]), Rule(*self.entry)
+        out = [] if self.first == RULES_OWN else [self.first]
+        for choice in out:
+            twin.step(np.array([choice], np.int32))
         while not twin.terminated[0]:
-            if choice[0] < 0:
-                choice = rule.choose(twin)
-            out.append(int(choice[0]))
-            twin.step(choice)
-            choice = np.array([-1], np.int32)
+            out.append(int(rule.choose(twin)[0]))
+            twin.step(np.array(out[-1:], np.int32))
         return out
 
 
 def entries(sim: JobShopSimulator, lane: int) -> list[Entry]:
-    """Return the portfolio's rules for a lane's shop."""
-    shop = sim.shop_of(lane)
-    rules = BLOCKING if sim.may_hold else CLASSIC
+    """Return the portfolio's rules for a lane's shop; caps where jobs can block and may be held."""
+    shop, is_classic = sim.shop_of(lane), math.isinf(sim.buffer)
+    rules = CLASSIC if is_classic else BLOCKING
     if "tardiness" in sim.objective:
         rules = TARDY
-    caps = {NO_CAP}
-    if sim.may_hold:
-        caps = {max(2, min(shop.num_jobs, round(x * shop.num_machines))) for x in CAPS}
+    if is_classic or not sim.may_hold:
+        return [(rule, NO_CAP) for rule in rules]
+    caps = {max(2, min(shop.num_jobs, round(x * shop.num_machines))) for x in CAPS}
     return [(rule, cap) for rule in rules for cap in sorted(caps)]
 
 
-def ahead(sim: JobShopSimulator, lane: int, num: int) -> JobShopSimulator:
-    """Return copies of a lane in which nothing unforeseen happens."""
-    copies = sim.like(num, observe=sim.observe and num == 1)
-    copies.adopt(sim, np.full(num, lane))
+def ahead(sim: JobShopSimulator, lanes: Sequence[int] | NDArray) -> JobShopSimulator:
+    """Return copies of lanes in which nothing unforeseen happens; only a single one observes."""
+    copies = sim.like(len(lanes), observe=sim.observe and len(lanes) == 1)
+    copies.adopt(sim, np.asarray(lanes))
     if sim.is_stochastic:
         copies.hide_future()
     return copies
@@ -240,38 +243,48 @@ def ahead(sim: JobShopSimulator, lane: int, num: int) -> JobShopSimulator:
 
 def cost_of(sim: JobShopSimulator, plan: Sequence[int]) -> int:
     """Return what a plan comes to from a single lane's state."""
-    twin = ahead(sim, 0, 1)
+    twin = ahead(sim, [0])
     for choice in plan:
         twin.step(np.array([choice], np.int32))
     assert twin.terminated[0]
     return int(twin.state.cost[0])
 
 
-def best_rollout(sim: JobShopSimulator, rules: Sequence[Entry], limit: float) -> Rollout | None:
-    """Return the best of the rules from a single lane's state, None if none beats the limit."""
-    return best_way(sim, [-1], rules, limit)
+def costs_of_ways(
+    sim: JobShopSimulator,
+    lanes: Sequence[int] | NDArray,
+    firsts: Sequence[int] | NDArray,
+    rules: Sequence[Entry],
+    limit: float,
+) -> NDArray[np.float64]:
+    """Return (N,) what ways to the end come to; infinite where that is not below the limit.
 
-
-def best_look(sim: JobShopSimulator, rules: Sequence[Entry], limit: float) -> Rollout | None:
-    """Return the best of the rules after each choice, None if none beats the limit."""
-    choices = np.flatnonzero(sim.action_mask[0]).tolist()
-    return best_way(sim, [*choices[-1:], *choices[:-1]], rules, limit)
+    Args:
+        sim: the simulator.
+        lanes: where each way starts.
+        firsts: its first choice, or :data:`RULES_OWN`.
+        rules: what goes on.
+        limit: ways that reach this cost are given up.
+    """
+    copies = ahead(sim, lanes)
+    codes = np.array([PRIORITIES.index(rule) for rule, _ in rules], np.int32)
+    caps = np.array([cap for _, cap in rules], np.int32)
+    first = np.asarray(firsts, np.int32)
+    play_by_rule(len(first), copies.shops, copies.state, first, codes, caps, limit)
+    costs = copies.state.cost.astype(np.float64)
+    costs[~copies.terminated | (costs >= limit)] = FOREVER
+    return costs
 
 
 def best_way(
     sim: JobShopSimulator, firsts: Sequence[int], rules: Sequence[Entry], limit: float
 ) -> Rollout | None:
-    """Return the best of the rules after each of some choices, -1 = the rule's own."""
+    """Return the best way from a single lane's state, None if none beats the limit."""
     ways = [(first, entry) for first in firsts for entry in rules]
-    num = len(ways)
-    copies = ahead(sim, 0, num)
-    choice = np.array([first for first, _ in ways], np.int32)
-    codes = np.array([PRIORITIES.index(rule) for _, (rule, _) in ways], np.int32)
-    caps = np.array([cap for _, (_, cap) in ways], np.int32)
-    play_by_rule(num, copies.shops, copies.state, choice, codes, caps, limit)
-    costs = np.where(copies.terminated, copies.state.cost, np.iinfo(np.int64).max)
+    after = [entry for _, entry in ways]
+    costs = costs_of_ways(sim, [0] * len(ways), [first for first, _ in ways], after, limit)
     best = int(costs.argmin())
-    return Rollout(int(costs[best]), *ways[best]) if costs[best] < limit else None
+    return Rollout(int(costs[best]), *ways[best]) if costs[best] < FOREVER else None
 
 
 def costs_after(
@@ -280,22 +293,12 @@ def costs_after(
     """Return (lane, choice, cost) of every legal choice: the best that the rules make of it."""
     lane, choice = np.nonzero(sim.action_mask & ~sim.terminated[:, None])
     tried = [entries(sim, int(x)) for x in range(sim.num_envs)]
-    cost = np.empty(len(lane))
+    cost = np.full(len(lane), FOREVER)
     for begin in range(0, len(lane), CHOICES_AT_ONCE):
         rows = range(begin, min(begin + CHOICES_AT_ONCE, len(lane)))
-        ways = [(row, *entry) for row in rows for entry in tried[lane[row]]]
-        row, rules, caps = (np.array(x) for x in zip(*ways, strict=True))
-        copies = sim.like(len(ways), observe=False)
-        copies.adopt(sim, lane[row])
-        if sim.is_stochastic:
-            copies.hide_future()
-        codes = np.array([PRIORITIES.index(rule) for rule in rules], np.int32)
-        first = choice[row].astype(np.int32)
-        play_by_rule(
-            len(ways), copies.shops, copies.state, first, codes, caps.astype(np.int32), FOREVER
-        )
-        cost[begin : rows.stop] = np.inf
-        np.minimum.at(cost, row, copies.state.cost)
+        ways = [(row, entry) for row in rows for entry in tried[lane[row]]]
+        row, rules = np.array([row for row, _ in ways]), [entry for _, entry in ways]
+        np.minimum.at(cost, row, costs_of_ways(sim, lane[row], choice[row], rules, FOREVER))
     return lane, choice, cost
 
 
@@ -324,11 +327,20 @@ def _rule(name: str) -> Callable[[Any], Policy]:
     return lambda config: Rule(name)
 
 
+def _exact(config: Any) -> Policy:
+    if config is not None and config.interruption != "none":
+        raise ConfigError(
+            f"exact: breakdowns lie ahead (interruption={config.interruption}), so no plan holds; "
+            "use rolling, which plans again after each, or hindsight, which is told them."
+        )
+    return Exact()
+
+
 RULES: dict[str, Callable[[Any], Policy]] = {
     "random": lambda config: Random(),
     **{name: _rule(name) for name in PRIORITIES if name != "random"},
     "portfolio": lambda config: Portfolio(),
-    "exact": lambda config: Exact(),
+    "exact": _exact,
     "hindsight": lambda config: Hindsight(),
     "rolling": lambda config: Rolling(),
 }

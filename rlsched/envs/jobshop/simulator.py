@@ -22,36 +22,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlsched.core.errors import ConfigError, InstanceError, UnknownName
-from rlsched.core.lanes import Lanes, helper, lanes
-from rlsched.core.rng import bits, mix32, randint
-from rlsched.core.simulator import Array, Simulator, host
-from rlsched.envs.jobshop.dynamics import (
-    advance,
+from rlsched.core.bank import BankSimulator
+from rlsched.core.errors import ConfigError, UnknownName
+from rlsched.core.lanes import helper, lanes
+from rlsched.core.rng import mix32, randint
+from rlsched.core.simulator import Array, host
+from rlsched.envs.jobshop.breakdowns import (
     age_machine,
     be_down,
     go_down,
     knows_return,
-    next_stop,
     skip_windows,
-    take,
-    want,
 )
+from rlsched.envs.jobshop.dynamics import advance
 from rlsched.envs.jobshop.interruptions import BY_CALENDAR, BY_WORK, NEVER, parse_law
+from rlsched.envs.jobshop.moves import add_load, next_stop, take, want
 from rlsched.envs.jobshop.observation import GRAPH, observe_all, observe_step
+from rlsched.envs.jobshop.rewards import pay, potential
 from rlsched.envs.jobshop.shop import Floor, Schedule, Shop
 from rlsched.envs.jobshop.state import (
     DEADLOCKS,
     DONE,
     DOWN,
-    FLOW_TIME,
     IDLE,
     IN_PROCESS,
-    MAKESPAN,
     OBJECTIVES,
-    REWARD_BOUND,
-    REWARD_ELAPSED,
-    REWARD_WAITING,
     REWARDS,
     SETTLING,
     STUCK,
@@ -148,9 +143,7 @@ def start_job(lane: int, c: Shops, s: State, j: int) -> None:
     s.num_on_floor[lane] += int(m >= 0 or first > c.op_begin[i, j])
     s.next_op[lane, j], s.ready[lane, j] = first, c.start_ready[i, j]
     for o in range(first + int(left > 0), end):
-        share = c.op_time[i, o] / (c.alt_begin[i, o + 1] - c.alt_begin[i, o])
-        for a in range(c.alt_begin[i, o], c.alt_begin[i, o + 1]):
-            s.load[lane, c.alt_machine[i, a]] += share
+        add_load(lane, c, s, o, 1)
     if left > 0:
         start_running(lane, c, s, j, m, left)
     elif c.release[i, j] > c.clock[i] and m < 0:
@@ -206,62 +199,6 @@ def step(lane: int, c: Shops, s: State, observe: bool, choice: Array) -> None:
         observe_step(lane, c, s, moves)
 
 
-@helper
-def pay(lane: int, c: Shops, s: State) -> None:
-    """Set the reward of a step: what the potential gained since the last one."""
-    now = potential(lane, c, s)
-    s.reward[lane] = now - s.paid[lane]
-    s.paid[lane] = now
-
-
-@helper
-def potential(lane: int, c: Shops, s: State) -> float:
-    """Return what the rewards of an episode sum to, up to a constant, if it ended now."""
-    i = s.instance[lane]
-    if c.reward[0] == REWARD_BOUND:
-        return -bound(lane, c, s) / c.scale[i]
-    if c.reward[0] == REWARD_WAITING:
-        return -s.waited[lane] / (c.scale[i] * c.num_jobs[i])
-    if c.reward[0] == REWARD_ELAPSED:
-        return -(s.clock[lane] - c.clock[i]) / c.scale[i]
-    return s.done_work[lane] / c.total_work[i] - s.cost[lane] / c.scale[i]
-
-
-@helper
-def bound(lane: int, c: Shops, s: State) -> float:
-    """Return the objective that would be reached if no job ever waited again.
-
-    Source: the state's lower bound of L2D (Zhang et al. 2020), carried over to sums over jobs.
-    """
-    i, value = s.instance[lane], 0.0
-    if s.is_deadlocked[lane]:
-        return c.base_cost[i] + s.cost[lane]
-    for j in range(c.num_jobs[i]):
-        end = completion_bound(lane, c, s, j)
-        if c.objective[0] == MAKESPAN:
-            value = max(value, end)
-        elif c.objective[0] == FLOW_TIME:
-            value += end - c.release[i, j]
-        else:
-            value += c.weight[i, j] * max(0, end - c.due[i, j])
-    return value
-
-
-@helper
-def completion_bound(lane: int, c: Shops, s: State, j: int) -> int:
-    """Return when a job would be finished if it never waited again."""
-    i, o = s.instance[lane], s.next_op[lane, j]
-    tail = c.op_tail[i, o] if o < c.op_begin[i, j + 1] else 0
-    if s.status[lane, j] == IN_PROCESS:
-        m = s.at[lane, j]
-        if s.mode[lane, m] == DOWN:
-            return s.event[lane, m] + s.left[lane, m] + tail
-        return s.done_at[lane, m] + tail
-    if s.status[lane, j] == DONE:
-        return s.op_end[lane, o - 1] if o > 0 else 0
-    return max(s.clock[lane], c.release[i, j]) + tail
-
-
 @lanes
 def look_again(lane: int, c: Shops, s: State, held: Array) -> None:
     """Hold machines at a lane's first instant and find its decision anew."""
@@ -283,13 +220,10 @@ def calm(lane: int, c: Shops, s: State) -> None:
     s.is_calm[lane] = True
     for m in range(c.num_machines[i]):
         s.fail_at[lane, m], s.age_left[lane, m] = NEVER, NEVER
-        row, begin = s.next_window[lane, m], NEVER
-        if row < c.window_begin[i, m + 1]:
-            begin = c.windows[i, row, 0]
         if s.mode[lane, m] == WORKING:
-            s.event[lane, m] = min(s.done_at[lane, m], begin)
+            s.event[lane, m] = min(s.done_at[lane, m], next_stop(lane, c, s, m))
         elif s.mode[lane, m] != DOWN:
-            s.event[lane, m] = begin
+            s.event[lane, m] = next_stop(lane, c, s, m)
         elif not knows_return(lane, c, s, m):
             s.event[lane, m] = max(now + 1, s.since[lane, m] + int(c.mean_repair[0]))
 
@@ -334,7 +268,7 @@ def fingerprint(lane: int, c: Shops, s: State, out: Array) -> None:
 # --- the batch ------------------------------------------------------------------------------------
 
 
-class JobShopSimulator(Simulator):
+class JobShopSimulator(BankSimulator):
     """B lanes of the job shop over a bank of shops.
 
     Args:
@@ -364,6 +298,7 @@ class JobShopSimulator(Simulator):
     """
 
     graph = GRAPH
+    start_lane, observe_lane, fingerprint_lane = start, observe, fingerprint
     can_stop = False
     unit = "decision"
     state: State
@@ -389,28 +324,22 @@ class JobShopSimulator(Simulator):
         observe: bool = True,
         device: str = "cpu",
     ) -> None:
-        if not instances:
-            raise InstanceError("The bank of shops is empty; give at least one instance.")
+        super().__init__(instances, num_envs, seed, observe, device)
         _one_of("swap", swap, SWAPS)
         _one_of("deadlock", deadlock, DEADLOCKS)
         _one_of("hold", hold, HOLDS)
         _one_of("after_repair", after_repair, ("resume", "restart"))
         _one_of("objective", objective, OBJECTIVES)
         _one_of("reward", reward, REWARDS)
-        _one_of("device", device, ("cpu", "cuda"))
-        if num_envs < 1:
-            raise ConfigError(f"num_envs={num_envs}; must be >= 1.")
         if not (buffer >= 0 and (math.isinf(buffer) or float(buffer).is_integer())):
             raise ConfigError(f"buffer={buffer}; give a whole number of places >= 0, or inf.")
         if deadlock == "avoid" and (swap != "off" or math.isinf(buffer)):
             raise ConfigError("deadlock=avoid is for blocking shops without swaps: add swap=off.")
-        self.instances, self.num_envs, self.device = list(instances), num_envs, device
         self.buffer, self.swap, self.deadlock = buffer, swap, deadlock
         self.objective, self.reward_name, self.metric = objective, reward, objective
         self.law, self.restarts = parse_law(interruption, repair), after_repair == "restart"
         self.is_stochastic = self.law.counts != 0
         self.may_hold = not math.isinf(buffer) if hold == "auto" else hold == "on"
-        self.seed, self.observe = seed, observe
         self.host_shops = pack(
             self.instances,
             buffer=buffer,
@@ -435,80 +364,22 @@ class JobShopSimulator(Simulator):
             "job__at__machine": J,
             "job__wants__machine": J * self._K,
         }
-        self.shops = self._to_device(self.host_shops)
-        self._allocate()
+        self._open(self.host_shops)
+        self.shops = self.bank
 
-    def _allocate(self) -> None:
+    def _new_state(self) -> State:
         widths = {n.name: len(n.features) for n in GRAPH.nodes} | {"context": len(GRAPH.context)}
-        state = allocate(self.host_shops, self.num_envs, self._K, self.observe, widths)
-        self.state = self._to_device(state)
-        self._episodes = np.zeros(self.num_envs, np.int64)
-
-    def _to_device(self, arrays):  # type: ignore[no-untyped-def]
-        if self.device == "cpu":
-            return arrays
-        from numba import cuda
-
-        return type(arrays)(*(cuda.to_device(a) for a in arrays))
-
-    def like(self, num_envs: int, observe: bool | None = None) -> JobShopSimulator:
-        twin = object.__new__(JobShopSimulator)
-        twin.__dict__.update(self.__dict__)
-        twin.num_envs, twin.observe = num_envs, self.observe if observe is None else observe
-        twin._allocate()
-        return twin
-
-    def reset(
-        self,
-        mask: NDArray[np.bool_] | None = None,
-        *,
-        seed: int | None = None,
-        instances: NDArray[np.int_] | Sequence[int] | None = None,
-    ) -> None:
-        if seed is not None:
-            self.seed = seed
-            self._episodes[:] = 0
-        mask = np.ones(self.num_envs, np.bool_) if mask is None else np.asarray(mask, np.bool_)
-        started = np.flatnonzero(mask)
-        rows, stream = np.zeros(self.num_envs, np.int32), np.zeros(self.num_envs, np.int64)
-        if instances is None:
-            for lane in started:
-                stream[lane] = bits(self.seed, int(lane), int(self._episodes[lane]))
-                rows[lane] = (stream[lane] * self.num_instances) >> 32
-        else:
-            rows[:] = self._checked_rows(instances)
-            for lane in started:
-                stream[lane] = bits(self.seed, int(rows[lane]), int(lane))
-        self._episodes[started] += 1
-        self._run(start, self.observe, mask, rows, stream)
-
-    def _checked_rows(self, instances: NDArray[np.int_] | Sequence[int]) -> NDArray[np.int_]:
-        rows = np.asarray(instances)
-        if rows.shape != (self.num_envs,) or rows.min() < 0 or rows.max() >= self.num_instances:
-            raise InstanceError(
-                f"instances={rows.tolist()[:8]}; "
-                f"give {self.num_envs} rows in [0, {self.num_instances})."
-            )
-        return rows
+        return allocate(self.host_shops, self.num_envs, self._K, self.observe, widths)
 
     def _step(self, choice: Array) -> None:
         self._run(step, self.observe, choice)
-
-    def _run(self, function: Lanes, *args: Any) -> None:
-        function(self.num_envs, self.shops, self.state, *args, device=self.device)
-
-    def adopt(self, other: Simulator, source: NDArray[np.int_]) -> None:
-        super().adopt(other, source)
-        if self.observe and not other.observe:  # type: ignore[attr-defined]
-            self._run(observe)
 
     def hide_future(self) -> None:
         """Let nothing unforeseen happen in any lane from now on; what is under way goes on."""
         self._run(calm)
 
     def observation(self) -> dict[str, Array]:
-        if not self.observe:
-            raise ConfigError("This simulator was made with observe=False; it has no observation.")
+        self._check_observes()
         s = self.state
         return {
             "op": s.op,
@@ -535,11 +406,6 @@ class JobShopSimulator(Simulator):
             "num_downs": np.array(host(s.num_downs)),
             "is_deadlocked": np.array(host(s.is_deadlocked)),
         }
-
-    def fingerprint(self) -> NDArray[np.int64]:
-        out = np.zeros(self.num_envs, np.int64)
-        self._run(fingerprint, out)
-        return out
 
     def schedule(self, lane: int = 0) -> Schedule:
         """Return what happened in a lane so far."""

@@ -20,6 +20,7 @@ import numpy as np
 from rlsched.core.lanes import helper, lanes
 from rlsched.core.rng import bits
 from rlsched.core.simulator import Array
+from rlsched.envs.jobshop.order_moves import relist
 from rlsched.envs.jobshop.orders import (
     Orders,
     dispatch,
@@ -27,7 +28,6 @@ from rlsched.envs.jobshop.orders import (
     is_first,
     keep,
     keep_best,
-    relist,
 )
 from rlsched.envs.jobshop.state import Shops
 

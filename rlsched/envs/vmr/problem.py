@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from rlsched.core.errors import ConfigError
-from rlsched.core.registry import Problem
+from rlsched.core.registry import Problem, first_seed
 from rlsched.envs.vmr import exact
 from rlsched.envs.vmr.dispatch import Portfolio, dispatch
 from rlsched.envs.vmr.instances import (
@@ -25,11 +25,8 @@ from rlsched.envs.vmr.rules import RULES
 from rlsched.envs.vmr.simulator import VMRSimulator
 from rlsched.envs.vmr.teacher import PlanTeacher
 
-SEED_STRIDE = 1_000_003
-"""Generated banks of different seeds or splits share no cluster if smaller than this."""
 TEACHER_TIME_LIMIT_S = 2.0
 MEDIUM_PMS = 279
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass
@@ -119,7 +116,7 @@ def generate_instances(
     generators = [generator_config(name) for name in config.generator.split("+")]
     if config.num_pms is not None:
         generators = [replace(g, num_pms=config.num_pms) for g in generators]
-    first = (len(SPLITS) * seed + SPLITS.index(split)) * SEED_STRIDE
+    first = first_seed(seed, split)
     return [generate_cluster(generators[i % len(generators)], first + i) for i in range(num)]
 
 

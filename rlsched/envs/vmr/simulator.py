@@ -15,16 +15,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlsched.core.errors import ConfigError, InstanceError
-from rlsched.core.lanes import Lanes, helper, lanes
+from rlsched.core.bank import BankSimulator
+from rlsched.core.errors import ConfigError
+from rlsched.core.lanes import helper, lanes
 from rlsched.core.reward import RewardSpec, progress_reward
-from rlsched.core.rng import bits, randint
-from rlsched.core.simulator import Array, Simulator, host
+from rlsched.core.rng import randint
+from rlsched.core.simulator import Array, host
 from rlsched.envs.vmr.cluster import Cluster, Migration
 from rlsched.envs.vmr.legality import mask_choices, refresh_legal
 from rlsched.envs.vmr.objectives import parse_objective, usable
@@ -215,7 +215,7 @@ def random_choice(lane: int, s: State, seed: int, choice: Array) -> None:
 # --- the batch ------------------------------------------------------------------------------------
 
 
-class VMRSimulator(Simulator):
+class VMRSimulator(BankSimulator):
     """B lanes of VM rescheduling over a bank of clusters.
 
     Args:
@@ -237,6 +237,7 @@ class VMRSimulator(Simulator):
     """
 
     graph = GRAPH
+    start_lane, observe_lane, fingerprint_lane = start, observe, fingerprint
     can_stop = True
     unit = "migration"
     choices_per_unit = 2
@@ -257,99 +258,33 @@ class VMRSimulator(Simulator):
         observe: bool = True,
         device: str = "cpu",
     ) -> None:
-        if not instances:
-            raise InstanceError("The bank of clusters is empty; give at least one instance.")
+        super().__init__(instances, num_envs, seed, observe, device)
         if reward not in REWARDS:
             raise ConfigError(f"reward={reward!r}; allowed: {', '.join(REWARDS)}.")
-        if num_envs < 1:
-            raise ConfigError(f"num_envs={num_envs}; must be >= 1.")
-        if device not in ("cpu", "cuda"):
-            raise ConfigError(f"device={device!r}; allowed: cpu, cuda.")
         if goal is not None and not 0 <= goal <= 1:
             raise ConfigError(f"goal={goal}; give a rate in [0, 1], or None.")
-        self.instances, self.num_envs, self.device = list(instances), num_envs, device
-        self.objective, self.reward_name = parse_objective(objective), reward
-        self.goal, self.observe = goal, observe
+        self.objective, self.reward_name, self.goal = parse_objective(objective), reward, goal
         self.metric = "fragment_rate" if goal is None else "migrations_to_goal"
         self.limits = _limits(migration_limit, self.instances)
         self.host_clusters = pack(self.instances, self.objective, self.limits, goal)
-        self.seed = seed
         V, N = self.host_clusters.vm_class.shape[1], self.host_clusters.node_cores.shape[1]
         self.sizes = {"vm": V, "numa": N}
         self.num_edges = {
             "vm__on__numa": num_vm_edges(self.host_clusters),
             "numa__sibling__numa": N,
         }
-        self.clusters = self._to_device(self.host_clusters)
-        self._allocate()
+        self._open(self.host_clusters)
+        self.clusters = self.bank
 
-    def _allocate(self) -> None:
+    def _new_state(self) -> State:
         widths = {n.name: len(n.features) for n in GRAPH.nodes} | {"context": len(GRAPH.context)}
-        state = allocate(self.host_clusters, self.num_envs, self.observe, widths)
-        self.state = self._to_device(state)
-        self._episodes = np.zeros(self.num_envs, np.int64)
-
-    def _to_device(self, arrays):  # type: ignore[no-untyped-def]
-        if self.device == "cpu":
-            return arrays
-        from numba import cuda
-
-        return type(arrays)(*(cuda.to_device(a) for a in arrays))
-
-    def like(self, num_envs: int, observe: bool | None = None) -> VMRSimulator:
-        twin = object.__new__(VMRSimulator)
-        twin.__dict__.update(self.__dict__)
-        twin.num_envs, twin.observe = num_envs, self.observe if observe is None else observe
-        twin._allocate()
-        return twin
-
-    def reset(
-        self,
-        mask: NDArray[np.bool_] | None = None,
-        *,
-        seed: int | None = None,
-        instances: NDArray[np.int_] | Sequence[int] | None = None,
-    ) -> None:
-        if seed is not None:
-            self.seed = seed
-            self._episodes[:] = 0
-        mask = np.ones(self.num_envs, np.bool_) if mask is None else np.asarray(mask, np.bool_)
-        started = np.flatnonzero(mask)
-        rows, stream = np.zeros(self.num_envs, np.int32), np.zeros(self.num_envs, np.int64)
-        if instances is None:
-            for lane in started:
-                stream[lane] = bits(self.seed, int(lane), int(self._episodes[lane]))
-                rows[lane] = (stream[lane] * self.num_instances) >> 32
-        else:
-            rows[:] = self._checked_rows(instances)
-            for lane in started:
-                stream[lane] = bits(self.seed, int(rows[lane]), int(lane))
-        self._episodes[started] += 1
-        self._run(start, self.observe, mask, rows, stream)
-
-    def _checked_rows(self, instances: NDArray[np.int_] | Sequence[int]) -> NDArray[np.int_]:
-        rows = np.asarray(instances)
-        if rows.shape != (self.num_envs,) or rows.min() < 0 or rows.max() >= self.num_instances:
-            raise InstanceError(
-                f"instances={rows.tolist()[:8]}; "
-                f"give {self.num_envs} rows in [0, {self.num_instances})."
-            )
-        return rows
+        return allocate(self.host_clusters, self.num_envs, self.observe, widths)
 
     def _step(self, choice: Array) -> None:
         self._run(step, self.observe, choice, self.reward_name == "vm2rl")
 
-    def _run(self, function: Lanes, *args: Any) -> None:
-        function(self.num_envs, self.clusters, self.state, *args, device=self.device)
-
-    def adopt(self, other: Simulator, source: NDArray[np.int_]) -> None:
-        super().adopt(other, source)
-        if self.observe and not other.observe:  # type: ignore[attr-defined]
-            self._run(observe)
-
     def observation(self) -> dict[str, Array]:
-        if not self.observe:
-            raise ConfigError("This simulator was made with observe=False; it has no observation.")
+        self._check_observes()
         s = self.state
         return {
             "vm": s.vm,
@@ -373,11 +308,6 @@ class VMRSimulator(Simulator):
         if self.goal is not None:
             failed = c.migration_limit[rows] + 1
             out["migrations_to_goal"] = np.where(rate <= self.goal, moves, failed)
-        return out
-
-    def fingerprint(self) -> NDArray[np.int64]:
-        out = np.zeros(self.num_envs, np.int64)
-        self._run(fingerprint, out)
         return out
 
     def keys_after(self, choices: NDArray[np.int32]) -> NDArray[np.int64]:

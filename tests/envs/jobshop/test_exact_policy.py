@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from rlsched.core.errors import ConfigError
+from rlsched.core.registry import problem
 from rlsched.envs.jobshop.exact_policy import Exact, Hindsight, Rolling
 from rlsched.envs.jobshop.instances import generate_shop, generator_config, load_benchmark
 from rlsched.envs.jobshop.rules import Rule
@@ -68,3 +69,16 @@ def test_rolling_plans_anew_only_after_a_surprise():
 def test_rolling_without_breakdowns_is_exact():
     one = played(Rolling(10.0)).metrics()["makespan"]
     assert one.tolist() == played(Exact(10.0)).metrics()["makespan"].tolist()
+
+
+def test_exact_is_refused_where_breakdowns_lie_ahead():
+    """A plan would not hold, and its bound would not be one of the episode."""
+    jobshop = problem("jobshop")
+    with pytest.raises(ConfigError, match="use rolling"):
+        jobshop.rules["exact"](jobshop.config(interruption="start:0.1"))
+
+
+def test_hindsight_refuses_breakdowns_at_the_start_beside_maintenance():
+    shop = generate_shop(generator_config("maintenance-3x3"), 0)
+    with pytest.raises(ConfigError, match="maintenance windows"):
+        played(Hindsight(1.0), [shop], interruption="start:0.3")

@@ -10,15 +10,9 @@ import numpy as np
 import pytest
 
 from rlsched.core.errors import MissingExtra
-from rlsched.envs.jobshop.render import (
-    frames,
-    gantt,
-    job_colours,
-    plot,
-    rgb_array,
-    swaps,
-    write_animation,
-)
+from rlsched.envs.jobshop.chart import job_colours, swaps
+from rlsched.envs.jobshop.gantt import gantt
+from rlsched.envs.jobshop.render import frames, plot, rgb_array, write_animation
 from rlsched.envs.jobshop.shop import Floor, Schedule, Shop
 
 pytest.importorskip("matplotlib")

@@ -15,8 +15,8 @@ from shops import crossing_floor, one_machine, plain, two_by_two
 from rlsched.core.errors import ConfigError, IllegalChoice, InstanceError, UnknownName
 from rlsched.core.lanes import num_threads, set_num_threads
 from rlsched.envs.jobshop.benchmarks import load_benchmark
+from rlsched.envs.jobshop.chart import swaps
 from rlsched.envs.jobshop.exact_policy import foretold
-from rlsched.envs.jobshop.render import swaps
 from rlsched.envs.jobshop.rules import Rule
 from rlsched.envs.jobshop.shop import Floor, Shop
 from rlsched.envs.jobshop.simulator import JobShopSimulator, random_choice
@@ -924,7 +924,6 @@ def test_like_gives_unset_lanes_over_the_same_bank():
         ({"after_repair": "scrap"}, "after_repair"),
         ({"objective": "makespam"}, "Did you mean 'makespan'"),
         ({"reward": "big"}, "reward"),
-        ({"device": "tpu"}, "device"),
     ],
 )
 def test_an_unknown_option_is_refused(options, message):
@@ -936,6 +935,7 @@ def test_an_unknown_option_is_refused(options, message):
     ("options", "message"),
     [
         ({"num_envs": 0}, "num_envs=0; must be >= 1"),
+        ({"device": "tpu"}, "device='tpu'; allowed: cpu, cuda"),
         ({"buffer": -1}, "buffer=-1; give a whole number of places >= 0, or inf"),
         ({"buffer": 0.5}, "buffer=0.5; give a whole number"),
         ({"deadlock": "avoid"}, "deadlock=avoid is for blocking shops without swaps: add swap=off"),
@@ -948,7 +948,7 @@ def test_a_wrong_option_is_refused(options, message):
 
 
 def test_an_empty_bank_and_unknown_rows_are_refused():
-    with pytest.raises(InstanceError, match="bank of shops is empty"):
+    with pytest.raises(InstanceError, match="bank is empty"):
         JobShopSimulator([])
     for rows in ([1], [-1], [0, 0]):
         with pytest.raises(InstanceError, match=r"give 1 rows in \[0, 1\)"):

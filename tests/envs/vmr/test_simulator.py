@@ -491,7 +491,7 @@ def test_a_wrong_option_is_refused(options, message):
 
 
 def test_an_empty_bank_and_unknown_rows_are_refused():
-    with pytest.raises(InstanceError, match="bank of clusters is empty"):
+    with pytest.raises(InstanceError, match="bank is empty"):
         VMRSimulator([])
     for rows in ([1], [-1], [0, 0]):
         with pytest.raises(InstanceError, match=r"give 1 rows in \[0, 1\)"):
