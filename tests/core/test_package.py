@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import json
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import rlsched
+from rlsched.core.registry import MODULES
 
 PACKAGE = Path(rlsched.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -70,3 +72,9 @@ def test_layers_import_only_what_is_below(layer):
         assert not above, f"{path} imports {above}"
         if layer != "agents":
             assert not {n.split(".")[0] for n in names} & HEAVY, path
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_card_shows_the_features_of_its_graph(name):
+    graph = import_module(f"rlsched.envs.{name}.observation").GRAPH
+    assert graph.table() in (PACKAGE / "envs" / name / "card.md").read_text()
