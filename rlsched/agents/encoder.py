@@ -11,9 +11,9 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import HeteroConv, SAGEConv
+from torch_geometric.nn import HeteroConv, MessagePassing, SAGEConv
 
-from rlsched.core.graph import CONTEXT, NUM_NODES, Feature, GraphSpec
+from rlsched.core.graph import CONTEXT, NUM_NODES, EdgeType, Feature, GraphSpec
 
 HARMONICS = (1, 2, 4, 8)
 """Multiples of the base frequency of a periodic feature: together they tell 16 residues apart."""
@@ -60,6 +60,35 @@ class Features(nn.Module):
         return torch.cat([scaled, torch.sin(phase), torch.cos(phase)], dim=-1)
 
 
+class EdgeConv(MessagePassing):
+    """SAGE whose messages also carry the features of their edge.
+
+    Args:
+        hidden: width of the embeddings.
+        width: of the edges' inputs.
+        aggr: how messages are joined.
+    """
+
+    def __init__(self, hidden: int, width: int, aggr: str) -> None:
+        super().__init__(aggr=aggr)
+        self.source, self.edge = nn.Linear(hidden, hidden), nn.Linear(width, hidden, bias=False)
+        self.joined, self.own = nn.Linear(hidden, hidden), nn.Linear(hidden, hidden, bias=False)
+
+    def forward(
+        self, x: Tensor | tuple[Tensor, Tensor], edge_index: Tensor, edge_attr: Tensor
+    ) -> Tensor:
+        """Return (N, hidden) updates of the target nodes."""
+        source, target = (x, x) if isinstance(x, Tensor) else x
+        size = source.shape[0], target.shape[0]
+        message = self.propagate(
+            edge_index, x=(self.source(source), target), edge=self.edge(edge_attr), size=size
+        )
+        return self.joined(message) + self.own(target)
+
+    def message(self, x_j: Tensor, edge: Tensor) -> Tensor:
+        return torch.relu(x_j + edge)
+
+
 class GraphEncoder(nn.Module):
     """Message passing along every edge type in both directions, then pooling over the real nodes.
 
@@ -80,9 +109,14 @@ class GraphEncoder(nn.Module):
         self.embed = nn.ModuleDict(
             {n.name: _embedding(self.features[n.name].width, hidden) for n in graph.nodes}  # type: ignore[arg-type]
         )
+        self.edge_features = nn.ModuleDict(
+            {e.key: Features(e.features, graph.context) for e in graph.edges if e.features}
+        )
         self.relations = _relations(graph)
         self.convs = nn.ModuleList(
-            HeteroConv({r: SAGEConv(hidden, hidden, aggr=aggr) for r in self.relations}, aggr="sum")
+            HeteroConv(
+                {r: self._conv(e, hidden, aggr) for r, e in self.relations.items()}, aggr="sum"
+            )
             for _ in range(layers)
         )
         self.norms = nn.ModuleList(
@@ -100,11 +134,28 @@ class GraphEncoder(nn.Module):
         context = observation[CONTEXT]
         x = {name: self._flat(observation[name], context, name) for name in names}
         edges = self._edges(observation, sizes, batch)
+        extra = self._edge_inputs(observation)
         for conv, norm in zip(self.convs, self.norms, strict=True):
-            update = conv(x, edges)
+            update = conv(x, edges, **extra)
             x = {name: x[name] + torch.relu(norm[name](update[name])) for name in names}  # type: ignore[index]
         nodes = {name: x[name].view(batch, sizes[name] + 1, -1)[:, :-1] for name in names}
         return nodes, self._pooled(observation, nodes)
+
+    def _conv(self, edge: EdgeType, hidden: int, aggr: str) -> MessagePassing:
+        if not edge.features:
+            return SAGEConv(hidden, hidden, aggr=aggr)
+        width: int = self.edge_features[edge.key].width  # type: ignore[assignment]
+        return EdgeConv(hidden, width, aggr)
+
+    def _edge_inputs(self, observation: Mapping[str, Tensor]) -> dict[str, dict]:
+        """Return the inputs of the edges that have features, as HeteroConv takes them."""
+        inputs = {}
+        for relation, e in self.relations.items():
+            if e.features:
+                raw = observation[e.features_key]
+                scaled = self.edge_features[e.key](raw, observation[CONTEXT])
+                inputs[relation] = scaled.flatten(0, 1)
+        return {"edge_attr_dict": inputs} if inputs else {}
 
     def _flat(self, raw: Tensor, context: Tensor, name: str) -> Tensor:
         embedded = self.embed[name](self.features[name](raw, context))
@@ -138,7 +189,7 @@ def _embedding(width: int, hidden: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
 
 
-def _relations(graph: GraphSpec) -> list[tuple[str, str, str]]:
-    forward = [(e.source, e.name, e.target) for e in graph.edges]
-    backward = [(e.target, f"rev_{e.name}", e.source) for e in graph.edges if e.source != e.target]
-    return forward + backward
+def _relations(graph: GraphSpec) -> dict[tuple[str, str, str], EdgeType]:
+    forward = {(e.source, e.name, e.target): e for e in graph.edges}
+    apart = [e for e in graph.edges if e.source != e.target]
+    return forward | {(e.target, f"rev_{e.name}", e.source): e for e in apart}

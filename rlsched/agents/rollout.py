@@ -76,11 +76,11 @@ class Collector:
             chosen = log_probs.gather(1, action.to(self.device)[:, None]).squeeze(1)
             sim.step(action.numpy())
             reward, done = np.array(sim.reward), np.array(sim.terminated)
+            elapsed = np.ones_like(reward) if sim.elapsed is None else np.array(sim.elapsed)
             self._returns += reward
             observations.append(observation)
-            rows.append(
-                (action, chosen, logits, value, torch.from_numpy(reward), torch.from_numpy(done))
-            )
+            outcome = (torch.from_numpy(x) for x in (reward, done, elapsed))
+            rows.append((action, chosen, logits, value, *outcome))
             if done.any():
                 ended_returns += self._returns[done].tolist()
                 for name, figure in sim.metrics().items():
@@ -88,10 +88,11 @@ class Collector:
                 self._returns[done] = 0
                 sim.reset(done)
         last_value = forward(observe(sim, self.device))[1].cpu()
-        actions, chosen, logits, values, rewards, dones = (
+        actions, chosen, logits, values, rewards, dones, times = (
             torch.stack(x) for x in zip(*rows, strict=True)
         )
-        advantages, returns = gae(rewards, values.cpu(), dones, last_value, gamma, gae_lambda)
+        discounts = torch.pow(gamma, times)
+        advantages, returns = gae(rewards, values.cpu(), dones, last_value, discounts, gae_lambda)
         return Rollout(
             observation={key: torch.cat([o[key] for o in observations]) for key in observations[0]},
             actions=actions.flatten().to(self.device),
@@ -110,7 +111,12 @@ def observe(sim: Simulator, device: torch.device | str = "cpu") -> dict[str, Ten
 
 
 def gae(
-    rewards: Tensor, values: Tensor, dones: Tensor, last_value: Tensor, gamma: float, lam: float
+    rewards: Tensor,
+    values: Tensor,
+    dones: Tensor,
+    last_value: Tensor,
+    gamma: float | Tensor,
+    lam: float,
 ) -> tuple[Tensor, Tensor]:
     """Return advantages and value targets, (T, B) each.
 
@@ -119,7 +125,7 @@ def gae(
         values: (T, B) float32, of the states acted in.
         dones: (T, B) bool, the episode ended with that step.
         last_value: (B,) float32, of the state after the last step.
-        gamma: discount per step.
+        gamma: discount of each step, or (T, B) float32, one each where steps take time.
         lam: GAE's lambda.
 
     Source: Schulman et al. (2016), "High-dimensional continuous control using GAE", eq. 16.
@@ -129,9 +135,10 @@ def gae(
         torch.zeros_like(last_value),
         last_value,
     )
+    discounts = torch.as_tensor(gamma).expand_as(rewards)
     for t in range(len(rewards) - 1, -1, -1):
-        alive = 1.0 - dones[t].float()
-        delta = rewards[t] + gamma * following * alive - values[t]
-        running = delta + gamma * lam * alive * running
+        kept = discounts[t] * (1.0 - dones[t].float())
+        delta = rewards[t] + kept * following - values[t]
+        running = delta + lam * kept * running
         advantages[t], following = running, values[t]
     return advantages, advantages + values

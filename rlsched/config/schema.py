@@ -36,7 +36,8 @@ class TrainerConfig:
         num_epochs: passes over one rollout.
         minibatch_size: choices per gradient step.
         lr: Adam's learning rate at the start; it falls linearly to zero.
-        gamma: discount per choice.
+        gamma: discount per choice, or per unit of time where the environment measures it (soc: per
+            critical path of a job).
         gae_lambda: lambda of the generalised advantage estimate.
         clip: PPO's clip range of the probability ratio.
         entropy_coef: weight of the entropy bonus.

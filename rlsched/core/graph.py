@@ -66,16 +66,22 @@ class NodeType:
 
 @dataclass(frozen=True)
 class EdgeType:
-    """A kind of directed edge between two node types."""
+    """A kind of directed edge between two node types, with or without features of its own."""
 
     source: str
     name: str
     target: str
+    features: tuple[Feature, ...] = ()
 
     @property
     def key(self) -> str:
         """Key of the edge list in the observation."""
         return f"{self.source}__{self.name}__{self.target}"
+
+    @property
+    def features_key(self) -> str:
+        """Key of the edges' features in the observation, where they have any."""
+        return f"{self.key}__features"
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,8 @@ class GraphSpec:
     @property
     def input_names(self) -> tuple[str, ...]:
         """Observation keys in the order of the exported policy's inputs."""
-        graph = (*(n.name for n in self.nodes), *(e.key for e in self.edges))
+        edges = [key for e in self.edges for key in (e.key, e.features_key)[: 1 + bool(e.features)]]
+        graph = (*(n.name for n in self.nodes), *edges)
         return (*graph, CONTEXT, NUM_NODES, ACTION_MASK)
 
     def num_choices(self, sizes: Mapping[str, int]) -> int:
@@ -127,6 +134,9 @@ class GraphSpec:
         for e in self.edges:
             high = max(sizes[e.source], sizes[e.target])
             spaces[e.key] = box(0, high, (num_edges[e.key], 2), np.int32)
+            if e.features:
+                shape = num_edges[e.key], len(e.features)
+                spaces[e.features_key] = box(-FEATURE_LIMIT, FEATURE_LIMIT, shape, np.float32)
         spaces[CONTEXT] = box(-FEATURE_LIMIT, FEATURE_LIMIT, (len(self.context),), np.float32)
         spaces[NUM_NODES] = box(0, max(sizes.values()), (len(self.nodes),), np.int32)
         spaces[ACTION_MASK] = box(0, 1, (self.num_choices(sizes),), np.bool_)  # type: ignore[arg-type]
@@ -142,6 +152,10 @@ class GraphSpec:
         raw["context"] = [plain(f) for f in raw["context"]]
         for node in raw["nodes"]:
             node["features"] = [plain(f) for f in node["features"]]
+        for edge in raw["edges"]:
+            features = edge.pop("features")
+            if features:
+                edge["features"] = [plain(f) for f in features]
         return json.dumps(raw, sort_keys=True)
 
     @classmethod
@@ -159,7 +173,9 @@ class GraphSpec:
         raw["nodes"] = tuple(
             NodeType(**n | {"features": features(n["features"])}) for n in raw["nodes"]
         )
-        raw["edges"] = tuple(EdgeType(**e) for e in raw["edges"])
+        raw["edges"] = tuple(
+            EdgeType(**e | {"features": features(e.get("features", []))}) for e in raw["edges"]
+        )
         return cls(**raw | {"context": features(raw["context"])})
 
     @property
@@ -188,6 +204,7 @@ class GraphSpec:
     def table(self) -> str:
         """Return the Markdown tables of all features, for cards."""
         groups = [(f"node `{n.name}`", n.features) for n in self.nodes]
+        groups += [(f"edge `{e.key}`", e.features) for e in self.edges if e.features]
         groups.append(("context", self.context))
         lines = ["| where | feature | unit | scale | meaning |", "|---|---|---|---|---|"]
         for where, features in groups:

@@ -11,10 +11,15 @@ from rlsched.core.errors import UnknownName
 
 MODULES = {
     "jobshop": "rlsched.envs.jobshop.problem",
+    "soc": "rlsched.envs.soc.problem",
     "vmr": "rlsched.envs.vmr.problem",
 }
 """Known environments and where they live; a module's ``PROBLEM`` describes it."""
-GYM_IDS = {"jobshop": "rlsched/JobShop-v0", "vmr": "rlsched/VMR-v0"}
+GYM_IDS = {
+    "jobshop": "rlsched/JobShop-v0",
+    "soc": "rlsched/SoC-v0",
+    "vmr": "rlsched/VMR-v0",
+}
 """Their Gymnasium ids, here so that none of them is imported to be registered."""
 
 

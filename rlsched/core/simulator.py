@@ -142,6 +142,14 @@ class Simulator(ABC):
         return self.state.reward
 
     @property
+    def elapsed(self) -> Array | None:
+        """(B,) float32, time that the last step took, by which rewards are discounted.
+
+        The problem says in what unit. None = every step counts as one.
+        """
+        return None
+
+    @property
     def terminated(self) -> Array:
         """(B,) bool, lanes whose episode has ended."""
         return self.state.terminated

@@ -1,0 +1,34 @@
+"""Rewards: what a step earned on the way, and what its state promises.
+
+``bound`` pays minus the growth of the jobs' earliest ends, so an episode sums to minus the ticks by
+which its jobs exceeded their critical paths. Sources of the published ones: DeepSoCS (``duration``,
+``makespan``), SoCRATES (``completion``).
+"""
+
+from __future__ import annotations
+
+from rlsched.core.lanes import helper
+from rlsched.envs.soc.outlook import look_ahead
+from rlsched.envs.soc.state import REWARD_BOUND, State, Workloads
+
+
+@helper
+def pay(lane: int, c: Workloads, s: State) -> None:
+    """Set the reward of a step."""
+    now = potential(lane, c, s)
+    s.reward[lane] = s.earned[lane] + now - s.paid[lane]
+    s.paid[lane], s.earned[lane] = now, 0.0
+
+
+@helper
+def potential(lane: int, c: Workloads, s: State) -> float:
+    """Return minus the excess over their critical paths that the jobs in the system will have."""
+    if c.reward[0] != REWARD_BOUND:
+        return 0.0
+    look_ahead(lane, c, s)
+    i, excess = s.instance[lane], 0
+    for q in range(c.queue[0]):
+        if s.slot_job[lane, q] >= 0:
+            path = c.critical_path[i, s.slot_kind[lane, q]]
+            excess += s.slot_bound[lane, q] - s.slot_arrival[lane, q] - path
+    return -excess / c.unit[i]

@@ -1,0 +1,182 @@
+"""Rules by their names in the literature, static list schedulers, rollout, and the exact solver.
+
+Each of ``RULES`` makes a policy that plays any number of lanes. ``heft``, ``cpop``, ``peft``,
+``lookahead``, ``min_min``, ``max_min``, ``hbmct`` and ``exact`` plan one DAG beforehand; the others
+choose task by task, in both modes. ``etf:rollout`` tries every pair of a ready task and a PE.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlsched.core.errors import ConfigError
+from rlsched.core.policy import Policy
+from rlsched.core.search import Planner, replay
+from rlsched.core.simulator import Simulator, host
+from rlsched.envs.soc.dag import make_dag
+from rlsched.envs.soc.exact_policy import Exact
+from rlsched.envs.soc.list_schedulers import STATIC
+from rlsched.envs.soc.plans import choices_of
+from rlsched.envs.soc.priorities import PRIORITIES, RULES_OWN, choose_by_rule, play_by_rule
+from rlsched.envs.soc.simulator import SocSimulator, random_choice
+from rlsched.envs.soc.state import CHOOSE_TASK
+
+ROLLOUT = re.compile(r"rollout")
+SUFFIXES = ("rollout",)
+LANES_AT_ONCE = 512
+"""Copies that are played together."""
+
+
+class Rule(Policy):
+    """A rule of list scheduling; see :mod:`rlsched.envs.soc.priorities`."""
+
+    needs_observation = False
+
+    def __init__(self, name: str) -> None:
+        self.name, self.code = name, PRIORITIES.index(name)
+
+    def choose(self, sim: Simulator) -> NDArray[np.int32]:
+        assert isinstance(sim, SocSimulator)
+        choice = np.zeros(sim.num_envs, np.int32)
+        choose_by_rule(sim.num_envs, sim.work, sim.state, self.code, choice, device=sim.device)
+        return choice
+
+
+class Random(Policy):
+    """Uniform among the ready tasks, then among the PEs that can run the one chosen."""
+
+    name, needs_observation = "random", False
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+
+    def choose(self, sim: Simulator) -> NDArray[np.int32]:
+        choice = np.zeros(sim.num_envs, np.int32)
+        random_choice(sim.num_envs, sim.state, self.seed, choice, device=sim.device)
+        return choice
+
+
+class ListScheduler(Planner):
+    """A static list scheduler: it plans the whole DAG by the times that are known."""
+
+    needs_observation = False
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def plan(self, sim: Simulator, lane: int) -> Sequence[int]:
+        assert isinstance(sim, SocSimulator)
+        schedule = STATIC[self.name](make_dag(sim.workload_of(lane)))
+        return choices_of(sim, lane, schedule.in_start_order())
+
+    def play(self, sim: Simulator) -> int:
+        return replay(sim, [self.plan(sim, lane) for lane in range(sim.num_envs)])
+
+
+class Rollout(Policy):
+    """One-step rollout: finish the jobs in the system by a rule after every choice, take the best.
+
+    No arrivals are foreseen, and tasks take the times that are known. The rule's own choice wins
+    among equals.
+
+    Source: rollout policies, Bertsekas et al. (1997).
+    """
+
+    def __init__(self, base: Policy) -> None:
+        self.base, self.name = base, f"{base.name}:rollout"
+        self.needs_observation = getattr(base, "needs_observation", True)
+        self.code = base.code if isinstance(base, Rule) else PRIORITIES.index("etf")
+
+    def choose(self, sim: Simulator) -> NDArray[np.int32]:
+        assert isinstance(sim, SocSimulator)
+        choice = self.base.choose(sim)
+        ways = ways_on(sim, choice)
+        cost = costs_of_ways(sim, ways, self.code)
+        best = np.full(sim.num_envs, np.inf)
+        for lane, first, value in zip(ways.lane, ways.first[:, 0], cost, strict=True):
+            if value < best[lane]:
+                best[lane], choice[lane] = value, first
+        return choice
+
+
+class Ways(NamedTuple):
+    """Choices to try: a task with a PE, or a PE, or an operating point.
+
+    Attributes:
+        lane: (W,) int, where each starts.
+        first: (W, 2) int32, its choices, ``RULES_OWN`` where the rule goes on.
+    """
+
+    lane: NDArray[np.int_]
+    first: NDArray[np.int32]
+
+
+def ways_on(sim: SocSimulator, preferred: NDArray[np.int32]) -> Ways:
+    """Return every way on from each running lane that has more than one, the preferred first."""
+    lanes, firsts, tasks = list[int](), list[tuple[int, int]](), sim.sizes["task"]
+    work, state, stride = sim.host_work, sim.state, sim.host_work.time.shape[2]
+    for lane in np.flatnonzero(~host(sim.terminated)):
+        legal = np.flatnonzero(sim.action_mask[lane]).tolist()
+        own = int(preferred[lane])
+        for a in [own, *(x for x in legal if x != own)]:
+            seconds = [RULES_OWN]
+            if state.phase[lane] == CHOOSE_TASK and a < tasks:
+                i, k = int(state.instance[lane]), int(state.slot_kind[lane, a // stride])
+                can = np.flatnonzero(work.time[i, k, a % stride] >= 0)
+                seconds = [tasks + int(p) for p in can] if len(can) > 1 else seconds
+            lanes += [int(lane)] * len(seconds)
+            firsts += [(a, b) for b in seconds]
+    return Ways(np.array(lanes, np.int_), np.array(firsts, np.int32).reshape(-1, 2))
+
+
+def costs_of_ways(sim: SocSimulator, ways: Ways, rule: int) -> NDArray[np.float64]:
+    """Return (W,) latency or makespan that each way comes to if a rule goes on, no job arriving."""
+    out = np.zeros(len(ways.lane))
+    for begin in range(0, len(out), LANES_AT_ONCE):
+        rows = slice(begin, begin + LANES_AT_ONCE)
+        lane = ways.lane[rows]
+        copies = sim.like(len(lane), observe=False)
+        copies.adopt(sim, lane)
+        copies.hide_future()
+        play_by_rule(len(lane), copies.work, copies.state, ways.first[rows], rule)
+        total = copies.state.makespan if sim.mode == "static" else copies.state.latency
+        out[rows] = total
+    return out
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+
+def variants(config: Any, policy: Policy, suffix: str) -> Policy | None:
+    """Return what a suffix of this environment makes of a policy, None if it is none of its own."""
+    return Rollout(policy) if ROLLOUT.fullmatch(suffix) else None
+
+
+def _rule(name: str) -> Callable[[Any], Policy]:
+    return lambda config: Rule(name)
+
+
+def _static(name: str) -> Callable[[Any], Policy]:
+    def make(config: Any) -> Policy:
+        if config is not None and config.mode != "static":
+            raise ConfigError(
+                f"{name} plans one DAG beforehand; add env.mode=static, or use "
+                "etf, eft, met, online_heft or heft_rt where jobs keep arriving."
+            )
+        return Exact() if name == "exact" else ListScheduler(name)
+
+    return make
+
+
+RULES: dict[str, Callable[[Any], Policy]] = {
+    "random": lambda config: Random(),
+    **{name: _rule(name) for name in PRIORITIES},
+    **{name: _static(name) for name in STATIC if name not in PRIORITIES},
+    "exact": _static("exact"),
+}
+"""Name -> policy of a configuration; suffixes are added by the evaluation."""
