@@ -137,7 +137,7 @@ class GraphEncoder(nn.Module):
         extra = self._edge_inputs(observation)
         for conv, norm in zip(self.convs, self.norms, strict=True):
             update = conv(x, edges, **extra)
-            x = {name: x[name] + torch.relu(norm[name](update[name])) for name in names}  # type: ignore[index]
+            x |= {name: x[name] + torch.relu(norm[name](u)) for name, u in update.items()}  # type: ignore[index]
         nodes = {name: x[name].view(batch, sizes[name] + 1, -1)[:, :-1] for name in names}
         return nodes, self._pooled(observation, nodes)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from rlsched.agents.checkpoint import optimizer_tensors, restore_optimizer
 from rlsched.agents.phase import Phase
 from rlsched.agents.policy import GraphPolicy
-from rlsched.agents.rollout import gae, observe
+from rlsched.agents.rollout import discounts, gae, observe
 from rlsched.config.schema import TrainerConfig
 from rlsched.core.policy import Policy, Teacher
 from rlsched.core.simulator import Simulator
@@ -104,15 +104,14 @@ class ImitationPhase(Phase):
             self.teacher.advance(sim, choice)
             sim.step(choice)
             reward, done = np.array(sim.reward), np.array(sim.terminated)
-            figures = (targets, reward, done)
+            figures = (targets, reward, done, discounts(sim, self.config.gamma))
             rows.append((observation, value, *(torch.from_numpy(x).to(device) for x in figures)))
             if done.any():
                 sim.reset(done)
         last = self.network(observe(sim, device))[1]
-        observations, values, goals, rewards, dones = zip(*rows, strict=True)
-        _, returns = gae(
-            torch.stack(rewards), torch.stack(values), torch.stack(dones), last, 1.0, 1.0
-        )
+        observations, values, goals, *outcome = zip(*rows, strict=True)
+        rewards, dones, kept = (torch.stack(x) for x in outcome)
+        _, returns = gae(rewards, torch.stack(values), dones, last, kept, 1.0)
         joined = {key: torch.cat([o[key] for o in observations]) for key in observations[0]}
         return joined, torch.cat(goals), returns.flatten(0, 1)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rlsched.core.simulator import Simulator
@@ -76,10 +77,9 @@ class Collector:
             chosen = log_probs.gather(1, action.to(self.device)[:, None]).squeeze(1)
             sim.step(action.numpy())
             reward, done = np.array(sim.reward), np.array(sim.terminated)
-            elapsed = np.ones_like(reward) if sim.elapsed is None else np.array(sim.elapsed)
             self._returns += reward
             observations.append(observation)
-            outcome = (torch.from_numpy(x) for x in (reward, done, elapsed))
+            outcome = (torch.from_numpy(x) for x in (reward, done, discounts(sim, gamma)))
             rows.append((action, chosen, logits, value, *outcome))
             if done.any():
                 ended_returns += self._returns[done].tolist()
@@ -88,11 +88,10 @@ class Collector:
                 self._returns[done] = 0
                 sim.reset(done)
         last_value = forward(observe(sim, self.device))[1].cpu()
-        actions, chosen, logits, values, rewards, dones, times = (
+        actions, chosen, logits, values, rewards, dones, kept = (
             torch.stack(x) for x in zip(*rows, strict=True)
         )
-        discounts = torch.pow(gamma, times)
-        advantages, returns = gae(rewards, values.cpu(), dones, last_value, discounts, gae_lambda)
+        advantages, returns = gae(rewards, values.cpu(), dones, last_value, kept, gae_lambda)
         return Rollout(
             observation={key: torch.cat([o[key] for o in observations]) for key in observations[0]},
             actions=actions.flatten().to(self.device),
@@ -108,6 +107,13 @@ class Collector:
 def observe(sim: Simulator, device: torch.device | str = "cpu") -> dict[str, Tensor]:
     """Return a copy of the observation as tensors: the simulator overwrites its own in place."""
     return {key: torch.from_numpy(np.array(x)).to(device) for key, x in sim.observation().items()}
+
+
+def discounts(sim: Simulator, gamma: float) -> NDArray[np.float32]:
+    """Return (B,) what the value after the last step counts, by the time that the step took."""
+    if sim.elapsed is None:
+        return np.full(sim.num_envs, gamma, np.float32)
+    return np.power(np.float32(gamma), np.array(sim.elapsed))
 
 
 def gae(
@@ -135,9 +141,9 @@ def gae(
         torch.zeros_like(last_value),
         last_value,
     )
-    discounts = torch.as_tensor(gamma).expand_as(rewards)
+    factors = torch.as_tensor(gamma).expand_as(rewards)
     for t in range(len(rewards) - 1, -1, -1):
-        kept = discounts[t] * (1.0 - dones[t].float())
+        kept = factors[t] * (1.0 - dones[t].float())
         delta = rewards[t] + kept * following - values[t]
         running = delta + lam * kept * running
         advantages[t], following = running, values[t]

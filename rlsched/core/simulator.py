@@ -50,6 +50,7 @@ class Simulator(ABC):
         graph: the observation graph.
         metric: name of the problem's own score, a key of :meth:`metrics`.
         lower_is_better: its direction.
+        companion: another key of it, without which the score says little; tables show both.
         can_stop: STOP ends the episode at any decision, so every state on the way is a result.
         is_stochastic: chance has a say in what choices lead to, so that a plan may not come true.
         unit: what one full decision is called, for benchmarks (``"migration"``).
@@ -64,6 +65,7 @@ class Simulator(ABC):
     graph: ClassVar[GraphSpec]
     metric: str
     lower_is_better: ClassVar[bool] = True
+    companion: str | None = None
     can_stop: ClassVar[bool] = False
     is_stochastic: bool = False
     unit: ClassVar[str]

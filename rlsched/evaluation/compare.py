@@ -117,6 +117,7 @@ def compare(
         sim.lower_is_better,
         rules,
         _literature(problem, env, bank),
+        sim.companion,
     )
     table.write(out / "results.json")
     write_report(out / "report.html", table, _shown(settings), pictures)

@@ -16,7 +16,7 @@ from typing import Any
 from rlsched.core.errors import MissingExtra
 from rlsched.core.registry import Problem
 from rlsched.evaluation import plots
-from rlsched.evaluation.table import COLUMNS, Table, caption, cells
+from rlsched.evaluation.table import Table, caption, cells, columns
 
 PACKAGES = ("rlsched", "numpy", "numba", "torch", "ray", "onnxruntime", "ortools")
 
@@ -91,7 +91,7 @@ def write_report(
     )
     page = environment.get_template("report.html").render(
         table=table,
-        columns=COLUMNS,
+        columns=columns(table),
         rows=[(row.policy, cells(table, row)) for row in table.rows],
         caption=caption(table),
         finding=finding(table),

@@ -38,6 +38,7 @@ class Score:
         decision_ms: that time per choice, in milliseconds.
         rounds: choices made, 0 for solvers that plan without choosing.
         key: fingerprint of everything that decides the value; equal keys are not computed again.
+        beside: the metric's companion, None where it has none.
     """
 
     instance: str
@@ -49,6 +50,7 @@ class Score:
     decision_ms: float
     rounds: int
     key: str
+    beside: float | None = None
 
 
 @dataclass
@@ -117,6 +119,7 @@ def read_scores(path: Path) -> list[Score]:
             decision_ms=float(row["decision_ms"]),
             rounds=int(row["rounds"]),
             key=row["key"],
+            beside=float(row["beside"]) if row.get("beside") else None,
         )
         for row in rows
     ]
@@ -200,17 +203,18 @@ def _play(
         )
     if on_play is not None:
         on_play(entrant.label, row, sim)
-    bound = policy.bound()
+    bound, metrics = policy.bound(), sim.metrics()
     return Score(
         instance=name,
         policy=entrant.label,
-        value=float(sim.metrics()[sim.metric][0]),
+        value=float(metrics[sim.metric][0]),
         start=start,
         bound=None if bound is None else float(bound),
         seconds=seconds,
         decision_ms=1000 * seconds / max(1, rounds),
         rounds=int(rounds),
         key=entrant.key,
+        beside=float(metrics[sim.companion][0]) if sim.companion else None,
     )
 
 

@@ -44,6 +44,7 @@ class Row:
         wins: instances on which no other policy is better.
         diff: mean paired difference to the best rule; None for itself.
         diff_ci95: its Student t interval.
+        beside: mean of the metric's companion, None where it has none.
     """
 
     policy: str
@@ -57,6 +58,7 @@ class Row:
     wins: int
     diff: float | None
     diff_ci95: tuple[float, float] | None
+    beside: float | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class Table:
         literature: what the literature knows of each instance, empty where the environment knows no
             literature.
         values: (policies, instances) the scores, rows as in ``rows``.
+        companion: name of the figure shown beside the score, None where there is none.
     """
 
     env: str
@@ -91,6 +94,7 @@ class Table:
     start_mean: float | None
     literature: tuple[Reference, ...]
     values: NDArray[np.float64]
+    companion: str | None = None
 
     def number(self, score: float, sign: str = "") -> str:
         """Return a score as text: 4 decimals below 10, fewer where this table's scores are larger.
@@ -120,6 +124,7 @@ def build_table(
     lower_is_better: bool,
     rules: Collection[str],
     literature: Mapping[str, Reference] | None = None,
+    companion: str | None = None,
 ) -> Table:
     """Return the comparison over the instances that every policy finished.
 
@@ -130,6 +135,7 @@ def build_table(
         lower_is_better: direction of the score.
         rules: policies that count as rules, of which the best is the baseline.
         literature: instance -> what the literature knows of it.
+        companion: name of the figure shown beside the score.
 
     Raises:
         ValueError: no instance was finished by every policy.
@@ -174,6 +180,7 @@ def build_table(
         start_mean=_mean([s.start for s in grid[0]]),
         literature=published if literature else (),
         values=values[order],
+        companion=companion,
     )
 
 
@@ -230,6 +237,7 @@ def _row(
         wins=wins,
         diff=None if diff is None else float(diff.mean()),
         diff_ci95=None if diff is None else mean_ci(diff),
+        beside=_mean([s.beside for s in line]),
     )
 
 
@@ -247,8 +255,13 @@ COLUMNS = (
 )
 
 
+def columns(table: Table) -> list[str]:
+    """Return the headings of a table."""
+    return [*COLUMNS[:2], *([table.companion] if table.companion else []), *COLUMNS[2:]]
+
+
 def cells(table: Table, row: Row) -> list[str]:
-    """Return one row as text, in the order of :data:`COLUMNS`."""
+    """Return one row as text, in the order of :func:`columns`."""
     if row.policy == table.baseline:
         diff, p = "best", ""
     else:
@@ -261,6 +274,7 @@ def cells(table: Table, row: Row) -> list[str]:
     return [
         row.policy,
         table.number(row.mean),
+        *([f"{row.beside:.4g}" if row.beside is not None else ""] if table.companion else []),
         f"{table.number(row.ci95[0])} to {table.number(row.ci95[1])}",
         "" if row.gap_pct is None else f"{row.gap_pct:+.1f} %",
         "" if row.bound_mean is None else table.number(row.bound_mean),
@@ -316,23 +330,27 @@ def rich_table(table: Table, width: int = WIDE) -> RichTable:
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    shown = [i for i, c in enumerate(TERMINAL_COLUMNS) if width >= WIDE or c not in WIDE_ONLY]
+    extra = [table.companion] if table.companion else []
+    headings = [*TERMINAL_COLUMNS[:2], *extra, *TERMINAL_COLUMNS[2:]]
+    shown = [i for i, c in enumerate(headings) if width >= WIDE or c not in WIDE_ONLY]
     for i in shown:
         out.add_column(
-            TERMINAL_COLUMNS[i], justify="right" if i else "left", no_wrap=i > 0, overflow="fold"
+            headings[i], justify="right" if i else "left", no_wrap=i > 0, overflow="fold"
         )
     for row in table.rows:
         is_baseline = row.policy == table.baseline
         style = "bold" if row is table.rows[0] else ("cyan" if is_baseline else None)
         text = cells(table, row)
-        text[2] = table.number((row.ci95[1] - row.ci95[0]) / 2)
-        text[3] = text[3].removesuffix(" %")
+        at = headings.index("+- 95 %")
+        text[at] = table.number((row.ci95[1] - row.ci95[0]) / 2)
+        text[at + 1] = text[at + 1].removesuffix(" %")
         out.add_row(*(text[i] for i in shown), style=style)
     return out
 
 
 def markdown_table(table: Table) -> str:
     """Return the table in Markdown."""
-    lines = ["| " + " | ".join(COLUMNS) + " |", "|:--" + "|--:" * (len(COLUMNS) - 1) + "|"]
+    headings = columns(table)
+    lines = ["| " + " | ".join(headings) + " |", "|:--" + "|--:" * (len(headings) - 1) + "|"]
     lines += ["| " + " | ".join(cells(table, row)) + " |" for row in table.rows]
     return "\n".join(lines)

@@ -20,6 +20,7 @@ from rlsched.envs.soc.state import (
     POISSON,
     REWARD_BOUND,
     REWARD_COMPLETION,
+    REWARD_SIMPLE,
     RUNNING,
     STATIC,
     State,
@@ -93,6 +94,8 @@ def admit(lane: int, c: Workloads, s: State, q: int, arrival: int) -> None:
     s.slot_arrival[lane, q], s.slot_admitted[lane, q] = arrival, s.clock[lane]
     s.slot_left[lane, q] = c.num_tasks[i, k]
     s.time_in_system[lane] += s.clock[lane] - arrival
+    if c.reward[0] == REWARD_SIMPLE:
+        s.earned[lane] -= (s.clock[lane] - arrival) / (c.unit[i] * c.queue[0])
     for t in range(c.num_tasks[i, k]):
         row = q * T + t
         s.status[lane, row], s.on[lane, row] = PENDING, -1

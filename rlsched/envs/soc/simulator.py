@@ -134,11 +134,29 @@ def observe(lane: int, c: Workloads, s: State) -> None:
 
 @lanes
 def calm(lane: int, c: Workloads, s: State) -> None:
-    """Let no further job arrive in a lane, and every task take the time it should."""
+    """Let no further job arrive in a lane, and every task take the time it should.
+
+    In static mode nothing has begun yet, so that holds for what is placed as well.
+    """
     s.is_calm[lane], s.next_arrival[lane] = True, NEVER
     for n in range(s.num_running[lane]):
         row = s.running[lane, n]
         s.finish[lane, row] = max(s.expected[lane, row], s.clock[lane])
+    if c.mode[0] == STATIC and not s.terminated[lane]:
+        unplay(lane, c, s)
+
+
+@helper
+def unplay(lane: int, c: Workloads, s: State) -> None:
+    """Let what is placed in a static lane have taken the time it should."""
+    s.makespan[lane] = 0
+    for row in range(s.status.shape[1]):
+        if s.status[lane, row] == DONE:
+            s.finish[lane, row] = s.expected[lane, row]
+            s.makespan[lane] = max(s.makespan[lane], s.finish[lane, row])
+    for p in range(c.num_pes[s.instance[lane]]):
+        for x in range(c.capacity[s.instance[lane], p]):
+            s.really_free[lane, p, x] = s.free_at[lane, p, x]
 
 
 @lanes
@@ -268,7 +286,18 @@ class SocSimulator(BankSimulator):
             parse_range("scale", scale, 0.001, MAX_GAP),
             parse_range("noise", noise, 0, 2),
         )
+        if admission == "drop" and gaps[0] < 1:
+            raise ConfigError(
+                f"scale={scale!r} with admission=drop: without end jobs could come and be dropped "
+                "within one tick; give a scale of 1 or more."
+            )
+        if is_static and REWARDS[reward] not in (REWARD_SIMPLE, REWARD_BOUND):
+            raise ConfigError(
+                f"reward={reward} is for mode=streaming, no time passes in static mode; "
+                "use simple or bound."
+            )
         self.metric = "makespan" if is_static else "latency"
+        self.companion = None if is_static else "throughput"
         self.is_stochastic = not is_static or noises[1] > 0
         code = REWARD_BOUND if is_static and REWARDS[reward] == REWARD_SIMPLE else REWARDS[reward]
         self.host_work = pack(

@@ -1,0 +1,86 @@
+"""Options of the SoC simulator and what it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import workloads
+from soc_plays import streaming
+
+from rlsched.core.errors import ConfigError, IllegalChoice, InstanceError, UnknownName
+from rlsched.envs.soc.simulator import SocSimulator
+from rlsched.envs.soc.workload import Live
+
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mode": "dynamic"}, "Unknown mode 'dynamic'.*static, streaming"),
+        ({"arrivals": "poison"}, "arrivals.*Did you mean 'poisson'"),
+        ({"admission": "block"}, "Unknown admission 'block'"),
+        ({"comm": "noc"}, "Unknown comm 'noc'"),
+        ({"order": "lifo"}, "Unknown order 'lifo'"),
+        ({"reward": "big"}, "Unknown reward 'big'"),
+    ],
+)
+def test_an_unknown_option_is_refused(options, message):
+    with pytest.raises(UnknownName, match=message):
+        SocSimulator([workloads.fork()], **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_envs": 0}, "num_envs=0; must be >= 1"),
+        ({"device": "tpu"}, "device='tpu'; allowed: cpu, cuda"),
+        ({"dvfs": "ondemand"}, "dvfs='ondemand'; give performance, powersave, choose, or a freq"),
+        ({"queue": 0}, "queue=0; must be 1 to 64 jobs"),
+        ({"queue": 65}, "queue=65; must be 1 to 64 jobs"),
+        ({"length": -1}, "length=-1; must be 0 to"),
+        ({"num_jobs": 1 << 30}, f"num_jobs={1 << 30}; must be 0 to {(1 << 30) - 1}"),
+        ({"length": 0}, "length=0 and num_jobs=0: the episode would never end"),
+        ({"warmup": 5000}, "warmup=5000; must be less than length=5000"),
+        ({"scale": "0"}, "scale='0'; give a number of 0.001 to"),
+        ({"scale": "9-5"}, "scale='9-5'; give a number of 0.001 to 1e.07, or a range as 25-200"),
+        ({"scale": "fast"}, "scale='fast'; give a number"),
+        ({"noise": "2.5"}, "noise='2.5'; give a number of 0 to 2, or a range"),
+        ({"scale": "0.5", "admission": "drop"}, "scale='0.5' with admission=drop"),
+        ({"mode": "static", "reward": "makespan"}, "reward=makespan is for mode=streaming"),
+    ],
+)
+def test_a_wrong_option_is_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
+        SocSimulator([workloads.fork()], **options)
+
+
+@pytest.mark.parametrize("options", [{"mode": "static"}, {"queue": 1}])
+def test_a_system_at_work_needs_streaming_and_room(options):
+    sim = SocSimulator([workloads.fork()], queue=2)
+    sim.reset(seed=0)
+    at_work = sim.snapshot()
+    assert len(at_work.live.jobs) == 2
+    with pytest.raises(ConfigError, match="2 jobs at work needs mode=streaming and queue>=2"):
+        SocSimulator([at_work], **options)
+    idle = replace(at_work, live=Live(7, ()))
+    assert streaming(idle, num_jobs=3).state.clock[0] >= 7
+
+
+def test_an_empty_bank_and_unknown_rows_are_refused():
+    with pytest.raises(InstanceError, match="bank is empty"):
+        SocSimulator([])
+    for rows in ([1], [-1], [0, 0]):
+        with pytest.raises(InstanceError, match=r"give 1 rows in \[0, 1\)"):
+            SocSimulator([workloads.fork()]).reset(instances=rows)
+
+
+def test_a_choice_that_is_masked_is_refused():
+    sim = streaming(workloads.fork())
+    with pytest.raises(IllegalChoice, match=r"lane 0 chose node 1; legal: \[3, 4\]"):
+        sim.step([1])
+
+
+def test_without_observing_there_is_no_observation():
+    with pytest.raises(ConfigError, match="observe=False"):
+        SocSimulator([workloads.fork()], observe=False).observation()
