@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from rlsched.core.policy import Teacher
 from rlsched.core.registry import Problem, problem
 from rlsched.core.simulator import Simulator
 
-STATE_FORMAT = "rlsched-training/1"
+STATE_FORMAT = "rlsched-training/2"
 
 
 def train(
@@ -81,6 +82,7 @@ class Run:
         self.problem: Problem = problem(config.env.name)
         self.sim = self.problem.make(config.env, config.trainer.num_envs, seed=config.seed)
         self.network = self._start_network().to(torch_device(config.device))
+        self.averaged = deepcopy(self.network)
         instances = self.problem.generate_instances(
             config.env, config.trainer.eval_instances, config.seed, "validation"
         )
@@ -114,6 +116,7 @@ class Run:
         while not phase.is_done:
             figures = phase.iterate()
             self.steps = phase.steps
+            self._average(phase)
             self.log.add(self.phase_name, phase.steps, phase.total_steps, figures)
             now = time.monotonic()
             if now - self._last_validation >= self.config.trainer.eval_interval_s:
@@ -121,6 +124,14 @@ class Run:
             if now - self._last_save >= self.config.trainer.checkpoint_interval_s:
                 self.save()
         self._validate(phase)
+
+    @torch.no_grad()
+    def _average(self, phase: Phase) -> None:
+        """Move the averaged weights towards those that PPO learned; in imitation take them over."""
+        phase.sync()
+        past = self.config.trainer.averaging if self.phase_name == "ppo" else 0.0
+        for mine, new in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
+            mine.lerp_(new, 1 - past)
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[Phase]:
@@ -185,15 +196,16 @@ class Run:
     def _validate(self, phase: Phase) -> None:
         """Play the held-out instances greedily and keep the weights if they are the best so far."""
         self._last_validation = time.monotonic()
-        phase.sync()
-        score = _score(self.validation, TorchPolicy(self.network))
-        self.network.train()
+        score = _score(self.validation, TorchPolicy(self.averaged))
         signed = score if self.sim.lower_is_better else -score
         self.log.validated(self.phase_name, phase.steps, self.sim.metric, score)
         if signed < self.best:
             self.best = signed
             save_checkpoint(
-                self.folder / "checkpoint/best", self.network, self.config.env, self._figures(score)
+                self.folder / "checkpoint/best",
+                self.averaged,
+                self.config.env,
+                self._figures(score),
             )
         if self.on_validation is not None:
             self.on_validation(self)
@@ -220,10 +232,10 @@ class Run:
         phase.sync()
         latest = self.folder / "checkpoint/latest"
         figures = self._figures(self.best)
-        save_checkpoint(latest, self.network, self.config.env, figures)
-        tensors = {
-            f"network.{k}": v for k, v in self.network.state_dict().items()
-        } | phase.tensors()
+        save_checkpoint(latest, self.averaged, self.config.env, figures)
+        tensors = phase.tensors()
+        for prefix, network in (("network.", self.network), ("averaged.", self.averaged)):
+            tensors |= {prefix + k: v for k, v in network.state_dict().items()}
         counters = {"phase": self.phase_name, "steps": phase.steps, "best": self.best}
         save_tensors(
             latest / TRAINER, tensors, {"format": STATE_FORMAT, "counters": json.dumps(counters)}
@@ -240,10 +252,10 @@ class Run:
         if metadata.get("format") != STATE_FORMAT:
             raise CheckpointError(f"{path}: not a training state of this version; start a new run.")
         counters = json.loads(metadata["counters"])
-        prefix = "network."
-        weights = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
         try:
-            self.network.load_state_dict(weights)
+            for prefix, network in (("network.", self.network), ("averaged.", self.averaged)):
+                weights = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+                network.load_state_dict(weights)
         except RuntimeError:
             raise CheckpointError(
                 f"{path}: the weights do not fit agent={vars(self.config.agent)}; "

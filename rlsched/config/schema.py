@@ -43,6 +43,8 @@ class TrainerConfig:
         entropy_coef: weight of the entropy bonus.
         value_coef: weight of the value loss.
         max_grad_norm: gradients are cut to this norm.
+        averaging: share of the past, per rollout of PPO, in a running mean of the weights, which is
+            what is evaluated and saved, e.g. 0.98; 0 = the weights as they are.
         checkpoint_interval_s: seconds between checkpoints; what a killed run loses at most.
         eval_interval_s: seconds between evaluations on the held-out instances.
         eval_instances: held-out instances of one such evaluation.
@@ -70,6 +72,7 @@ class TrainerConfig:
     entropy_coef: float = 0.003
     value_coef: float = 0.5
     max_grad_norm: float = 0.5
+    averaging: float = 0.0
     checkpoint_interval_s: float = 60.0
     eval_interval_s: float = 60.0
     eval_instances: int = 20
@@ -93,7 +96,7 @@ class TrainerConfig:
         for low, names in at_least.items():
             for key in names.split():
                 _range(f"trainer.{key}", getattr(self, key), low)
-        for key in ("gamma", "gae_lambda", "student_share"):
+        for key in ("gamma", "gae_lambda", "student_share", "averaging"):
             _range(f"trainer.{key}", getattr(self, key), 0.0, 1.0)
         for key in ("clip", "max_grad_norm", "warm_start_lr"):
             _range(f"trainer.{key}", getattr(self, key), 1e-9)

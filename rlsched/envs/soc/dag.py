@@ -101,7 +101,7 @@ def make_dag(workload: Workload, kind: int = 0) -> Dag:
     time, order = workload.times(job), np.array(topological_order(job), np.int64)
     source, target, volume = _edges(job)
     bandwidth = np.array(soc.bandwidth, np.float64)
-    _check_volumes(workload, job, volume, bandwidth)
+    check_volumes(workload, job, volume, bandwidth)
     startup, prev_begin = np.array(soc.startup, np.int64), _begin(target, job.num_tasks)
     next_edge = np.argsort(source, kind="stable")
     supported = time >= 0
@@ -136,9 +136,14 @@ def _begin(task: NDArray[np.int64], num_tasks: int) -> NDArray[np.int64]:
     return np.concatenate(([0], np.cumsum(np.bincount(task, minlength=num_tasks)))).astype(np.int64)
 
 
-def _check_volumes(
+def check_volumes(
     workload: Workload, job: Job, volume: NDArray[np.float64], bandwidth: NDArray[np.float64]
 ) -> None:
+    """Refuse data that would take more than ``MAX_TICKS`` ticks on the slowest way.
+
+    Raises:
+        InstanceError: some would.
+    """
     most, least = float(volume.max(initial=0.0)), float(bandwidth.min())
     if most > MAX_TICKS * least:
         raise InstanceError(

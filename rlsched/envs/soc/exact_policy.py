@@ -14,6 +14,7 @@ from rlsched.core.simulator import Simulator
 from rlsched.envs.soc.dag import make_dag
 from rlsched.envs.soc.plans import choices_of
 from rlsched.envs.soc.simulator import SocSimulator
+from rlsched.envs.soc.state import TO_PE
 
 EXACT_TIME_LIMIT_S = 60.0
 
@@ -42,9 +43,14 @@ class Exact(Planner):
 
         assert isinstance(sim, SocSimulator)
         found = solve(make_dag(sim.workload_of(lane)), self.time_limit_s, num_threads())
-        self._bounds.append(float(found.bound))
+        work = sim.host_work
+        if work.comm[0] == TO_PE and not work.noise.any():
+            self._bounds.append(float(found.bound))
         return choices_of(sim, lane, found.schedule.in_start_order())
 
     def bound(self) -> float | None:
-        """Return the proven bound of the last play, averaged over its lanes."""
+        """Return the proven bound of the last play, averaged over its lanes.
+
+        None where it is none: with noise, or data that go through shared memory.
+        """
         return float(np.mean(self._bounds)) if self._bounds else None

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlsched.core.rng import uniform
+from rlsched.envs.soc.dag import check_volumes
 from rlsched.envs.soc.power import power_table
 from rlsched.envs.soc.state import BOUND, DONE, PENDING, RUNNING, STATIC, Workloads
 from rlsched.envs.soc.workload import NOT_SUPPORTED, Job, Live, Workload, topological_order
@@ -172,7 +173,9 @@ def _fill_live(out: Workloads, i: int, live: Live, T: int) -> None:
 def _fill_edges(out: Workloads, i: int, k: int, job: Job, workload: Workload) -> None:
     """Fill in the edges by the task they leave and by the task they enter."""
     startup, inverse = mean_comm(workload)
-    E = len(job.edges)
+    E, soc = len(job.edges), workload.soc
+    ways = np.concatenate((np.ravel(soc.bandwidth), np.ravel(soc.memory_bandwidth)))
+    check_volumes(workload, job, np.array([edge[2] for edge in job.edges]), ways)
     for begin, other, here, there in (
         (out.next_begin, out.next_task, 0, 1),
         (out.prev_begin, out.prev_task, 1, 0),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from rlsched.core.policy import Policy, Teacher
 from rlsched.core.registry import Problem, first_seed
@@ -31,7 +32,8 @@ class SocConfig:
         soc: built-in SoC, as gym_ds3/Top; empty = that of the jobs' family.
         jobs: built-in jobs: static, one instance each; streaming, the mix that arrives.
         generator: preset of generated workloads with an optional size or range of sizes, e.g.
-            mix-6x3-12x4, layered-30x4; several joined by + take turns. Empty = ``jobs``.
+            mix-6x3-12x4, layered-30x4, or built-in jobs as gym_ds3/all; several joined by + take
+            turns. Empty = ``jobs``.
         num_instances: workloads in a training bank.
         scale: mean ticks between arrivals, a number or a range as 25-200.
         arrivals: poisson or fixed.
@@ -126,14 +128,22 @@ def generate_instances(
         split: ``train``, ``validation`` or ``test``; no generated workload is in two of them.
     """
     if config.generator:
-        generators = [generator_config(name) for name in config.generator.split("+")]
+        draws = [_draw(name) for name in config.generator.split("+")]
         first = first_seed(seed, split)
-        return [generate_workload(generators[i % len(generators)], first + i) for i in range(num)]
+        return [draws[i % len(draws)](first + i) for i in range(num)]
     if config.mode == "static":
         jobs = builtin_workload(config.jobs, config.soc)
         return [replace(jobs, name=job.name, jobs=(job,)) for job in jobs.jobs][:num]
     mix = builtin_workload(config.jobs, config.soc)
     return [replace(mix, name=f"{mix.name}#{n + 1}") for n in range(num)]
+
+
+def _draw(name: str) -> Callable[[int], Workload]:
+    """Return what makes a workload of a seed; built-in jobs are the same for every seed."""
+    if "/" in name:
+        built_in = builtin_workload(name)
+        return lambda seed: built_in
+    return partial(generate_workload, generator_config(name))
 
 
 def load(config: SocConfig, path: str) -> list[Workload]:

@@ -381,7 +381,8 @@ class SocSimulator(BankSimulator):
         busy, idle = np.array(host(s.busy_energy)), np.array(host(s.idle_energy))
         latency = np.where(count > 0, host(s.latency) / least, clock)
         makespan = np.array(host(s.makespan))
-        span = makespan if self.mode == "static" else clock - work.warmup[0]
+        begin = np.maximum(work.warmup[0], work.live_clock[host(s.instance)])
+        span = makespan if self.mode == "static" else clock - begin
         places = work.capacity[host(s.instance)].sum(axis=1) * np.maximum(makespan, 1)
         figures = {
             "makespan": makespan,

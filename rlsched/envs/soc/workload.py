@@ -258,6 +258,8 @@ def _check_live(live: Live, workload: Workload) -> None:
             raise InstanceError(
                 f"{where} has {len(job.tasks)} tasks; {kind.name!r} has {kind.num_tasks}."
             )
+        if all(task.status == "done" for task in job.tasks):
+            raise InstanceError(f"{where}: all its tasks are done; leave it out.")
         for t, task in enumerate(job.tasks):
             _check_live_task(task, kind.tasks[t], live.clock, workload.soc, f"{where}, task {t}")
         for source, target, _ in kind.edges:

@@ -10,8 +10,7 @@ from soc_plays import streaming
 
 from rlsched.core.errors import ConfigError, IllegalChoice, InstanceError, UnknownName
 from rlsched.envs.soc.simulator import SocSimulator
-from rlsched.envs.soc.workload import Live
-
+from rlsched.envs.soc.workload import Live, LiveJob, LiveTask
 
 
 @pytest.mark.parametrize(
@@ -65,6 +64,28 @@ def test_a_system_at_work_needs_streaming_and_room(options):
         SocSimulator([at_work], **options)
     idle = replace(at_work, live=Live(7, ()))
     assert streaming(idle, num_jobs=3).state.clock[0] >= 7
+
+
+def test_throughput_of_a_system_at_work_counts_from_its_clock():
+    """At 100 one task of 10 ticks runs since 95: one job in 5 ticks."""
+    task = LiveTask("running", 0, 95, 105)
+    live = Live(100, (LiveJob(0, 95, (task,)),))
+    sim = streaming(replace(workloads.static("ten", [(10,)]), live=live))
+    assert (sim.state.clock[0], sim.metrics()["latency"][0]) == (105, 10)
+    assert sim.metrics()["throughput"][0] == pytest.approx(1000 / 5)
+
+
+def test_a_job_at_work_whose_tasks_are_all_done_is_refused():
+    task = LiveTask("done", 0, 0, 10)
+    with pytest.raises(InstanceError, match="job 0 in the system: all its tasks are done; leave"):
+        replace(workloads.static("ten", [(10,)]), live=Live(10, (LiveJob(0, 0, (task,)),)))
+
+
+def test_data_that_take_too_long_are_refused():
+    """Times are 32-bit."""
+    slow = workloads.static("slow", [(1, 1), (1, 1)], [(0, 1, 1000)], bandwidth=1e-9)
+    with pytest.raises(InstanceError, match="volume of 1000 at bandwidth 1e-09"):
+        SocSimulator([slow])
 
 
 def test_an_empty_bank_and_unknown_rows_are_refused():

@@ -47,7 +47,7 @@ def test_rewards_by_hand(reward, earned):
 
 
 def test_duration_reward_is_the_jobs_time_over_the_jobs_that_are_done():
-    """Source: DeepSoCS. Two jobs of 4 ticks at 0 on one PE: 4 x 2 / 1, then 4 x 1 / 1, over 1e4."""
+    """Source: DeepSoCS. Three jobs of 4 ticks come at 0 to one PE: 12 ticks at 0 or 1 done, etc."""
     workload = workloads.static("four", [(4,)])
     sim = streaming(workload, num_jobs=3, queue=3, fill=True, reward="duration")
     assert follow(sim, [0, 1])[-1] == pytest.approx(-(4 * 3 + 4 * 2 / 1 + 4 * 1 / 2) / 1e4)
@@ -85,8 +85,8 @@ def test_simple_rewards_sum_to_minus_the_time_in_the_system_and_that_is_all_late
     before = int(sim.state.time_in_system[0])
     total, stream = play_out(sim, seed)
     s, unit = sim.state, float(sim.host_work.unit[0])
-    spent = total * unit * sim.sizes["job"]
-    assert spent == pytest.approx(before - s.time_in_system[0], abs=1e-3 * (1 - spent))
+    spent = -total * unit * sim.sizes["job"]
+    assert spent == pytest.approx(s.time_in_system[0] - before, rel=1e-4, abs=1e-2)
     assert s.time_in_system[0] == s.latency[0] == s.latencies[0].sum()
     done = int(s.num_counted[0])
     assert len(stream.ends()) == done
@@ -102,25 +102,18 @@ def test_bound_rewards_sum_to_minus_the_ticks_beyond_critical_paths(preset, seed
     """Whatever had to be before the first choice is no reward."""
     options |= {"num_jobs": 6, "scale": "15", "observe": False, "reward": "bound"}
     sim = streaming(small(preset, seed), **options)
-    before = float(sim.state.paid[0])
-    excess_before = sum(beyond(sim))
-    total, _ = play_out(sim, seed)
     unit = float(sim.host_work.unit[0])
-    excess = sum(beyond(sim)) - excess_before + before * unit
-    assert total == pytest.approx(-excess / unit, abs=1e-4 * (1 + abs(excess)))
+    before = beyond(sim) - float(sim.state.paid[0]) * unit
+    total, _ = play_out(sim, seed)
+    assert total * unit == pytest.approx(before - beyond(sim), rel=1e-4, abs=1e-2)
 
 
-def beyond(sim: SocSimulator) -> list[int]:
-    """Return the ticks by which each finished job exceeded its critical path."""
-    s, work = sim.state, sim.host_work
-    rows, kinds = sim.executions(), dict[int, int]()
-    ends = dict[int, int]()
-    for job, kind, _, _, _, end, _ in rows.tolist():
-        kinds[job], ends[job] = kind, max(end, ends.get(job, 0))
-    inside = set(s.slot_job[0].tolist())
-    done = sorted((job for job in ends if job not in inside), key=lambda job: (ends[job], job))
-    paths = [int(work.critical_path[0, kinds[job]]) for job in done]
-    return [int(s.latencies[0, : len(done)].sum()) - sum(paths)]
+def beyond(sim: SocSimulator) -> int:
+    """Return the ticks by which the jobs that have left exceeded their critical paths."""
+    inside = set(sim.state.slot_job[0].tolist())
+    kinds = {job: kind for job, kind, *_ in sim.executions().tolist() if job not in inside}
+    paths = sum(int(sim.host_work.critical_path[0, kind]) for kind in kinds.values())
+    return int(sim.state.latency[0]) - paths
 
 
 @settings(max_examples=60)
@@ -129,13 +122,13 @@ def test_static_rewards_sum_to_minus_the_excess_of_the_makespan(preset, seed, no
     """``simple`` and ``bound`` are the same there."""
     for reward in ("simple", "bound"):
         sim = static(small(preset, seed), noise=noise, reward=reward, observe=False)
-        before = float(sim.state.paid[0])
-        total, _ = play_out(sim, seed)
+        if sim.terminated[0]:
+            continue
         path, unit = sim.host_work.critical_path[0, 0], float(sim.host_work.unit[0])
-        if sim.state.num_decisions[0] and total:
-            assert total == pytest.approx(
-                -(sim.metrics()["makespan"][0] - path) / unit - before, abs=1e-5
-            )
+        before = path - float(sim.state.paid[0]) * unit
+        total, _ = play_out(sim, seed)
+        found = before - sim.metrics()["makespan"][0]
+        assert total * unit == pytest.approx(found, rel=1e-4, abs=1e-2)
 
 
 def test_elapsed_sums_to_the_clock_over_the_critical_path():
