@@ -7,10 +7,24 @@ import pytest
 import torch
 from torch import Tensor
 
-from rlsched.agents.encoder import HARMONICS, Features
+from rlsched.agents.encoder import HARMONICS, EdgeConv, Features
 from rlsched.agents.policy import MASKED, GraphPolicy, TorchPolicy
 from rlsched.agents.rollout import Collector, observe
 from rlsched.core.graph import ACTION_MASK, NUM_NODES, Feature
+
+
+def test_messages_carry_the_features_of_their_edges():
+    """mean over the two edges into node 0 of relu(x_j + e), by hand."""
+    conv = EdgeConv(1, 1, "mean")
+    for layer in (conv.source, conv.edge, conv.joined):
+        torch.nn.init.ones_(layer.weight)
+    for layer in (conv.source, conv.joined):
+        torch.nn.init.zeros_(layer.bias)
+    torch.nn.init.zeros_(conv.own.weight)
+    source, target = torch.tensor([[1.0], [2.0]]), torch.zeros(2, 1)
+    edges, features = torch.tensor([[0, 1], [0, 0]]), torch.tensor([[3.0], [-4.0]])
+    out = conv((source, target), edges, features)
+    assert out.flatten().tolist() == [(4.0 + 0.0) / 2, 0.0]
 
 
 @pytest.fixture

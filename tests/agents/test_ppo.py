@@ -26,6 +26,14 @@ def test_gae_with_lambda_one_is_the_return_minus_the_value():
     assert returns.flatten().tolist() == [7.0, 6.0, 4.0]
 
 
+def test_gae_discounts_by_the_time_that_each_step_took():
+    """Factors 1/2 and 1/4 as for steps of one and two units of time; lambda = 1."""
+    rewards, values = torch.tensor([[1.0], [2.0]]), torch.tensor([[0.5], [0.25]])
+    dones, factors = torch.zeros(2, 1, dtype=torch.bool), torch.tensor([[0.5], [0.25]])
+    _, returns = gae(rewards, values, dones, torch.tensor([8.0]), factors, 1.0)
+    assert returns.flatten().tolist() == [1.0 + 0.5 * 4.0, 2.0 + 0.25 * 8.0]
+
+
 @pytest.fixture
 def played(small, make):
     scene = make(small)

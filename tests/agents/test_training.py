@@ -110,6 +110,18 @@ def test_the_default_teacher_is_the_environments_first_one(
     assert not names or run._teacher() == "first"
 
 
+def test_what_is_saved_is_the_running_mean_of_the_weights(run_config, tmp_path):
+    trainer = replace(run_config.trainer, averaging=1.0)
+    run = training.Run(replace(run_config, trainer=trainer), tmp_path)
+    run.log.open(run.best_rule)
+    start = {k: v.clone() for k, v in run.network.state_dict().items()}
+    run.train()
+    run.log.close()
+    assert any(not torch.equal(v, start[k]) for k, v in run.network.state_dict().items())
+    saved, _ = load_checkpoint(tmp_path / "checkpoint/latest")
+    assert all(torch.equal(v, start[k]) for k, v in saved.state_dict().items())
+
+
 def test_resume_refuses_what_is_not_a_run_of_this_network(run_config, tmp_path):
     resume = replace(run_config, resume=str(tmp_path))
     with pytest.raises(CheckpointError, match="there is no such checkpoint file"):

@@ -44,6 +44,16 @@ def test_input_names_are_nodes_edges_then_the_rest():
     )
 
 
+def test_features_of_edges_are_inputs_of_their_own():
+    features = (Feature("volume", "MB", 2.0, "sent"),)
+    spec = replace(SPEC, edges=(EdgeType("task", "uses", "link", features),))
+    assert spec.input_names[3:5] == ("task__uses__link", "task__uses__link__features")
+    space = spec.space(SIZES, {"task__uses__link": 6})
+    assert space["task__uses__link__features"].shape == (6, 1)
+    assert "| edge `task__uses__link` | `volume` | MB | 2 | sent |" in spec.table()
+    assert GraphSpec.from_json(spec.to_json()).to_json() == spec.to_json() != SPEC.to_json()
+
+
 def test_space_follows_the_declaration():
     space = SPEC.space(SIZES, {"task__uses__link": 6})
     shapes = {key: (s.shape, s.dtype) for key, s in space.spaces.items()}

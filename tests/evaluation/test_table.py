@@ -11,7 +11,7 @@ from rlsched.evaluation.table import build_table, caption, cells, markdown_table
 
 ROW_KEYS = {
     *("policy", "mean", "ci95", "gap_pct", "bound_mean", "paired_p", "decision_ms", "seconds"),
-    *("wins", "diff", "diff_ci95"),
+    *("wins", "diff", "diff_ci95", "beside"),
 }
 
 
@@ -154,6 +154,14 @@ def test_results_json_keeps_the_contract():
     assert data["instances"] == ["i0", "i1"]
     assert all(set(row) == ROW_KEYS for row in data["rows"])
     assert all(low <= row["mean"] <= high for row in data["rows"] for low, high in [row["ci95"]])
+
+
+def test_a_companion_stands_beside_the_metric():
+    pairs = [replace(s, beside=10.0 + k) for k, s in enumerate(scores())]
+    table = build_table(pairs, "soc", "latency", True, {"ha"}, companion="throughput")
+    heading, _, *lines = markdown_table(table).splitlines()
+    assert heading.startswith("| policy | mean | throughput | 95 % CI |")
+    assert "| ha | 0.4500 | 12.5 |" in lines[1]
 
 
 def test_markdown_has_a_line_per_policy_and_marks_the_best_rule():

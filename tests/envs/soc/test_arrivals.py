@@ -56,6 +56,15 @@ def test_a_queued_job_counts_its_wait():
     assert sim.state.time_in_system[0] == 10 + 16 + 22 + 28
 
 
+@pytest.mark.parametrize(("admission", "last"), [("defer", 17), ("queue", 14), ("drop", 14)])
+def test_the_next_gap_begins_when_a_deferred_job_comes_or_when_a_queued_one_came(admission, last):
+    """Both places of the PE are taken until 10; a job comes at 7, the next 7 ticks later."""
+    pair = workloads.static("pair", [(10,)], capacity=[2])
+    options = ONE_PE | {"scale": "7", "fill": True, "admission": admission}
+    begins = ruled(streaming(pair, **options), "eft").executions()[:, 4]
+    assert begins.tolist() == [0, 0, *([] if admission == "drop" else [10]), last]
+
+
 def test_a_job_that_finds_the_system_full_is_dropped_and_counted():
     """Of those that come at 0, 4, 8 and 12 the third is dropped."""
     sim = streaming(ten_ticks(), admission="drop", **ONE_PE)
