@@ -7,7 +7,6 @@ choices very low, and ``value`` (B,) float32.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlsched.core.errors import CheckpointError, MissingExtra
-from rlsched.core.graph import CONTEXT, NUM_NODES
+from rlsched.core.graph import GraphSpec
 from rlsched.core.lanes import num_threads
 from rlsched.core.policy import Guide
 from rlsched.core.simulator import Simulator, host
@@ -79,15 +78,7 @@ class OnnxPolicy(Guide):
         inputs = tuple(i.name for i in session.get_inputs())
         outputs = {o.name for o in session.get_outputs()}
         try:
-            graph: dict[str, Any] = json.loads(self._graph)
-            edges = (f"{e['source']}__{e['name']}__{e['target']}" for e in graph["edges"])
-            known = {
-                *(n["name"] for n in graph["nodes"]),
-                *edges,
-                CONTEXT,
-                NUM_NODES,
-                "action_mask",
-            }
+            known = set(GraphSpec.from_json(self._graph).input_names)
         except (ValueError, KeyError, TypeError):
             raise CheckpointError(
                 f"'{self.path}' is an ONNX model but no policy of rlsched: its metadata lack "
