@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +108,12 @@ def read_scores(path: Path) -> list[Score]:
     """Return the lines of a results.csv; a last line cut short by a kill is left out."""
     whole, _, _ = path.read_text().rpartition("\n")
     rows = csv.DictReader(whole.splitlines())
+    missing = {f.name for f in fields(Score) if f.default is MISSING} - set(rows.fieldnames or ())
+    if whole and missing:
+        raise ConfigError(
+            f"'{path}', line 1: no column {', '.join(sorted(missing))}; these are no scores. "
+            "Delete the file, or name another out=."
+        )
     return [
         Score(
             instance=row["instance"],

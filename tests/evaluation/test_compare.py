@@ -192,3 +192,10 @@ def test_more_instances_than_a_file_holds_are_refused(vmr, env, tmp_path):
 def test_an_empty_store_is_no_file(tmp_path):
     ScoreFile(tmp_path / "results.csv").rewrite([])
     assert not (tmp_path / "results.csv").exists()
+
+
+def test_a_file_that_holds_no_scores_is_refused(tmp_path):
+    path = tmp_path / "results.csv"
+    path.write_text("la01,spt,800\n")
+    with pytest.raises(ConfigError, match=r"results.csv', line 1: no column .*Delete the file"):
+        read_scores(path)
