@@ -3,7 +3,7 @@
 # ruff: noqa: N818  (the names say what happened; a suffix adds nothing)
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 
@@ -48,3 +48,13 @@ class UnknownName(RlschedError):
         near = get_close_matches(name, self.known, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         super().__init__(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(self.known)}.")
+
+
+def check_one_of(key: str, value: str, known: Collection[str]) -> None:
+    """Refuse a value that is not among those known.
+
+    Raises:
+        UnknownName: it is not.
+    """
+    if value not in known:
+        raise UnknownName(key, str(value), known)

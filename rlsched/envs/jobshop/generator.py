@@ -13,15 +13,14 @@ dates, weights, maintenance. Kinds:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlsched.core.errors import ConfigError, UnknownName
+from rlsched.core.presets import sized_preset
 from rlsched.envs.jobshop.files import Route
 from rlsched.envs.jobshop.known_optimum import OPTIMUM, tiled_jobs
 from rlsched.envs.jobshop.shop import NO_DUE_DATE, Shop
@@ -318,19 +317,4 @@ def generator_config(name: str) -> GeneratorConfig:
         UnknownName: there is no such preset.
         ConfigError: the size cannot be read or is out of range.
     """
-    preset, *sizes = name.split("-")
-    if preset not in PRESETS:
-        raise UnknownName("generator", preset, PRESETS)
-    if not sizes:
-        return PRESETS[preset]
-    found = [re.fullmatch(r"(\d{1,9})x(\d{1,9})", size) for size in sizes]
-    if len(found) > 2 or None in found:
-        raise ConfigError(
-            f"{name!r}: give a size as {preset}-10x5 (jobs x machines), or from - to as "
-            f"{preset}-6x6-10x10."
-        )
-    (jobs, machines), (most_jobs, most_machines) = (
-        (int(m[1]), int(m[2])) for m in (found[0], found[-1]) if m
-    )
-    change: dict[str, Any] = {"jobs": (jobs, most_jobs), "machines": (machines, most_machines)}
-    return replace(PRESETS[preset], name=name, **change)
+    return sized_preset(name, PRESETS, ("jobs", "machines"))

@@ -17,13 +17,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlsched.core.bank import BankSimulator
-from rlsched.core.errors import ConfigError, UnknownName
+from rlsched.core.errors import ConfigError, check_one_of
 from rlsched.core.lanes import helper, lanes
 from rlsched.core.rng import mix32, randint
 from rlsched.core.simulator import Array, host
@@ -325,12 +324,12 @@ class JobShopSimulator(BankSimulator):
         device: str = "cpu",
     ) -> None:
         super().__init__(instances, num_envs, seed, observe, device)
-        _one_of("swap", swap, SWAPS)
-        _one_of("deadlock", deadlock, DEADLOCKS)
-        _one_of("hold", hold, HOLDS)
-        _one_of("after_repair", after_repair, ("resume", "restart"))
-        _one_of("objective", objective, OBJECTIVES)
-        _one_of("reward", reward, REWARDS)
+        check_one_of("swap", swap, SWAPS)
+        check_one_of("deadlock", deadlock, DEADLOCKS)
+        check_one_of("hold", hold, HOLDS)
+        check_one_of("after_repair", after_repair, ("resume", "restart"))
+        check_one_of("objective", objective, OBJECTIVES)
+        check_one_of("reward", reward, REWARDS)
         if not (buffer >= 0 and (math.isinf(buffer) or float(buffer).is_integer())):
             raise ConfigError(f"buffer={buffer}; give a whole number of places >= 0, or inf.")
         if deadlock == "avoid" and (swap != "off" or math.isinf(buffer)):
@@ -473,8 +472,3 @@ class JobShopSimulator(BankSimulator):
         from rlsched.envs.jobshop.render import rgb_array
 
         return rgb_array(self, lane)
-
-
-def _one_of(key: str, value: str, known: Any) -> None:
-    if value not in known:
-        raise UnknownName(key, str(value), known)

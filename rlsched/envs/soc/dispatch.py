@@ -40,13 +40,17 @@ class Within(Policy):
     Args:
         first: the policy.
         then: the other.
-        budget_s: seconds, from the first choice on.
+        budget_s: seconds, from the first choice of an episode on.
     """
 
     def __init__(self, first: Policy, then: Policy, budget_s: float) -> None:
         self.first, self.then, self.budget_s = first, then, budget_s
         self.name, self.needs_observation = first.name, _needs_observation(then)
         self.deadline: float | None = None
+
+    def play(self, sim: Simulator) -> int:
+        self.deadline = None
+        return super().play(sim)
 
     def choose(self, sim: Simulator) -> NDArray[np.int32]:
         if self.deadline is None:

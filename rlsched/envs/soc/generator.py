@@ -16,14 +16,14 @@ Source: the parameters of the random graphs of Topcuoglu, Hariri & Wu (2002), se
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from rlsched.core.errors import ConfigError, UnknownName
+from rlsched.core.errors import ConfigError
+from rlsched.core.presets import sized_preset
 from rlsched.envs.soc.layered import layered_dag
 from rlsched.envs.soc.workload import NOT_SUPPORTED, Edge, Job, Pe, Soc, Workload
 
@@ -297,19 +297,4 @@ def generator_config(name: str) -> GeneratorConfig:
         UnknownName: there is no such preset.
         ConfigError: the size cannot be read or is out of range.
     """
-    preset, *sizes = name.split("-")
-    if preset not in PRESETS:
-        raise UnknownName("generator", preset, PRESETS)
-    if not sizes:
-        return PRESETS[preset]
-    found = [re.fullmatch(r"(\d{1,9})x(\d{1,9})", size) for size in sizes]
-    if len(found) > 2 or None in found:
-        raise ConfigError(
-            f"{name!r}: give a size as {preset}-10x3 (tasks x PEs), or from - to as "
-            f"{preset}-10x3-30x4."
-        )
-    (tasks, pes), (most_tasks, most_pes) = (
-        (int(m[1]), int(m[2])) for m in (found[0], found[-1]) if m
-    )
-    change: dict[str, Any] = {"tasks": (tasks, most_tasks), "pes": (pes, most_pes)}
-    return replace(PRESETS[preset], name=name, **change)
+    return sized_preset(name, PRESETS, ("tasks", "pes"))

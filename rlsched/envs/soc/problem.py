@@ -8,7 +8,7 @@ from functools import partial
 
 from rlsched.core.policy import Policy, Teacher
 from rlsched.core.registry import Problem, first_seed
-from rlsched.envs.soc.dispatch import dispatch
+from rlsched.envs.soc.dispatch import Within, dispatch
 from rlsched.envs.soc.instances import (
     Workload,
     builtin_workload,
@@ -174,7 +174,7 @@ def _rollout(config: SocConfig) -> Teacher:
 
 
 def _portfolio(config: SocConfig, policy: Policy, time_limit_s: float) -> Policy:
-    return Rollout(policy)
+    return Within(Rollout(policy), policy, time_limit_s)
 
 
 PROBLEM = Problem(

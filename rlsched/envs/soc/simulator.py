@@ -13,13 +13,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlsched.core.bank import BankSimulator
-from rlsched.core.errors import ConfigError, UnknownName
+from rlsched.core.errors import ConfigError, check_one_of
 from rlsched.core.lanes import helper, lanes
 from rlsched.core.rng import mix32, randint
 from rlsched.core.simulator import Array, host
@@ -270,7 +269,7 @@ class SocSimulator(BankSimulator):
             ("order", order, ORDERS),
             ("reward", reward, REWARDS),
         ):
-            _one_of(key, value, known)
+            check_one_of(key, value, known)
         if dvfs not in (PERFORMANCE, POWERSAVE, CHOOSE) and not re.fullmatch(r"\d{1,6}", dvfs):
             raise ConfigError(
                 f"dvfs={dvfs!r}; give {PERFORMANCE}, {POWERSAVE}, {CHOOSE}, or a frequency in MHz."
@@ -484,8 +483,3 @@ def _check_numbers(mode: str, queue: int, length: int, num_jobs: int, warmup: in
         raise ConfigError("length=0 and num_jobs=0: the episode would never end; set one of them.")
     if mode == "streaming" and length and warmup >= length:
         raise ConfigError(f"warmup={warmup}; must be less than length={length}.")
-
-
-def _one_of(key: str, value: str, known: Any) -> None:
-    if value not in known:
-        raise UnknownName(key, str(value), known)

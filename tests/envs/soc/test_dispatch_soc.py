@@ -12,6 +12,7 @@ from rlsched.core.errors import ConfigError, InstanceError, UnknownName
 from rlsched.core.registry import problem
 from rlsched.envs.soc.dispatch import dispatch
 from rlsched.envs.soc.instances import builtin_workload, write_json
+from rlsched.envs.soc.problem import PROBLEM, SocConfig
 from rlsched.envs.soc.rules import Rule
 from rlsched.envs.soc.simulator import SocSimulator
 from rlsched.envs.soc.workload import Live, LiveJob, LiveTask
@@ -194,3 +195,28 @@ def test_neither_torch_nor_ray_is_imported(tmp_path, run_python):
         "print([name for name in ('torch', 'ray') if name in sys.modules])"
     )
     assert run_python("-c", code).strip() == "[]"
+
+
+def test_a_portfolio_without_time_is_its_policy_in_every_episode():
+    config = SocConfig(length=300)
+    plays = []
+    for policy in (Rule("etf"), PROBLEM.portfolio(config, Rule("etf"), 0.0)):
+        for _ in range(2):
+            sim = PROBLEM.make(config, 1, PROBLEM.generate_instances(config, 1, 0), observe=False)
+            sim.reset(seed=3)
+            policy.play(sim)
+            plays.append(sim.executions().tolist())
+    assert plays == [plays[0]] * 4
+
+
+def test_a_portfolio_with_time_tries_every_pair_in_every_episode():
+    config = SocConfig(length=200)
+    policy, tried = PROBLEM.portfolio(config, Rule("etf"), 60.0), []
+    policy.first.choose = lambda sim: (tried.append(1), Rule("etf").choose(sim))[1]
+    for _ in range(2):
+        sim = PROBLEM.make(config, 1, PROBLEM.generate_instances(config, 1, 0), observe=False)
+        sim.reset(seed=3)
+        policy.deadline = 0.0 if tried else None  # what an earlier episode left
+        before = len(tried)
+        policy.play(sim)
+        assert len(tried) > before

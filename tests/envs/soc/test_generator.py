@@ -206,7 +206,7 @@ def test_unknown_presets_are_refused_with_the_nearest_name():
 
 @pytest.mark.parametrize("name", ["mix-10", "mix-axb", "mix-", "mix-2x2-3x3-4x4"])
 def test_sizes_that_cannot_be_read_are_refused(name):
-    with pytest.raises(ConfigError, match=r"give a size as mix-10x3 \(tasks x PEs\)"):
+    with pytest.raises(ConfigError, match=r"give a size as mix-10x5 \(tasks x pes\)"):
         generator_config(name)
 
 
