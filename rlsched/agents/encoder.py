@@ -30,6 +30,7 @@ class Features(nn.Module):
     scale: Tensor
     frequency: Tensor
     per: Tensor
+    squashed: Tensor
 
     def __init__(self, features: tuple[Feature, ...], context: tuple[Feature, ...]) -> None:
         super().__init__()
@@ -44,6 +45,9 @@ class Features(nn.Module):
         self.register_buffer(
             "per", torch.tensor([column[f.per] for f in features]), persistent=False
         )
+        squashed = [float(f.is_squashed) for f in features]
+        self.has_squashed = any(squashed)
+        self.register_buffer("squashed", torch.tensor(squashed), persistent=False)
         self.width = len(features) + 2 * len(frequency)
 
     def forward(self, raw: Tensor, context: Tensor) -> Tensor:
@@ -53,11 +57,18 @@ class Features(nn.Module):
             one = torch.ones_like(context[:, :1])
             measure = torch.cat([one, context], dim=1)[:, self.per].clamp(min=1e-6)
             scaled = scaled / (measure if raw.dim() == 2 else measure[:, None])
+        if self.has_squashed:
+            scaled = scaled + self.squashed * (squash(scaled) - scaled)
         if not self.periodic:
             return scaled
         columns = [raw[..., i : i + 1] for i in self.periodic for _ in HARMONICS]
         phase = torch.cat(columns, dim=-1) * self.frequency
         return torch.cat([scaled, torch.sin(phase), torch.cos(phase)], dim=-1)
+
+
+def squash(x: Tensor) -> Tensor:
+    """Return x where it is within -1 to 1, and sign(x) (1 + log |x|) beyond."""
+    return x.clamp(-1, 1) + x.sign() * x.abs().clamp(min=1).log()
 
 
 class EdgeConv(MessagePassing):
@@ -177,11 +188,14 @@ class GraphEncoder(nn.Module):
 
     def _pooled(self, observation: Mapping[str, Tensor], nodes: dict[str, Tensor]) -> Tensor:
         parts = [self.context(observation[CONTEXT], observation[CONTEXT])]
-        for t, x in enumerate(nodes.values()):
-            count = observation[NUM_NODES][:, t]
-            real = torch.arange(x.shape[1], device=x.device)[None] < count[:, None]
-            x = x * real[..., None].to(x.dtype)
-            parts += [x.sum(1) / count.clamp(min=1)[:, None].to(x.dtype), x.amax(1)]
+        for t, node in enumerate(self.graph.nodes):
+            x, count = nodes[node.name], observation[NUM_NODES][:, t : t + 1]
+            real = (torch.arange(x.shape[1], device=x.device)[None] < count)[..., None].to(x.dtype)
+            if node.presence:
+                column = node.column(node.presence)
+                real = real * observation[node.name][..., column : column + 1]
+            x = x * real
+            parts += [x.sum(1) / real.sum(1).clamp(min=1), x.amax(1)]
         return self.pool(torch.cat(parts, dim=-1))
 
 

@@ -34,7 +34,7 @@ class ReferencePhase(Phase):
         self.network, self.config = network, config
         self.steps, self.total_steps = 0, config.total_steps
         self.optimizer = torch.optim.Adam(network.parameters(), lr=config.lr, eps=1e-5)
-        self.collector = Collector(sim, seed, next(network.parameters()).device)
+        self.collector = Collector(sim, seed, next(network.parameters()).device, config.matching)
         self._rng = torch.Generator().manual_seed(seed)
 
     def iterate(self) -> dict[str, float]:

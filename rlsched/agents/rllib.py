@@ -308,7 +308,8 @@ class TensorEnvRunner(SingleAgentEnvRunner):
         sim = self.config.env_config["lanes"].make()
         self.env = SimulatorVectorEnv(sim)
         self.num_envs = sim.num_envs
-        self.collector = Collector(sim, int(self._seed or 0))
+        matching = self.config.env_config["lanes"].config.trainer.matching
+        self.collector = Collector(sim, int(self._seed or 0), matching=matching)
         self._ended: list[Rollout] = []
 
     def sample(self, **kwargs: Any) -> Rollout:  # type: ignore[override]

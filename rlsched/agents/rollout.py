@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rlsched.core.errors import ConfigError
 from rlsched.core.simulator import Simulator
 
+TASK = "task"
+"""The matching of choices by the tasks they are about."""
 Forward = Callable[[Mapping[str, Tensor]], tuple[Tensor, Tensor]]
 
 
@@ -43,6 +46,16 @@ class Rollout:
     def num_steps(self) -> int:
         return len(self.actions)
 
+    def only(self, rows: NDArray[np.int64]) -> Rollout:
+        """Return the steps of these rows."""
+        kept = torch.from_numpy(rows)
+        names = ("actions", "log_probs", "logits", "advantages", "returns")
+        return replace(
+            self,
+            observation={key: x[kept] for key, x in self.observation.items()},
+            **{name: getattr(self, name)[kept] for name in names},
+        )
+
 
 class Collector:
     """Steps a simulator with a network for T steps at a time; lanes are reset as they end.
@@ -51,10 +64,17 @@ class Collector:
         sim: the lanes; reset on first use.
         seed: of the choices sampled.
         device: of the network, and of the rollouts.
+        matching: of choices with what they led to: step or task, see ``TrainerConfig``.
     """
 
-    def __init__(self, sim: Simulator, seed: int, device: torch.device | str = "cpu") -> None:
-        self.sim, self.device = sim, device
+    def __init__(
+        self,
+        sim: Simulator,
+        seed: int,
+        device: torch.device | str = "cpu",
+        matching: str = "step",
+    ) -> None:
+        self.sim, self.device, self.matching = sim, device, matching
         self.generator = torch.Generator().manual_seed(seed)
         self._returns = np.zeros(sim.num_envs)
         sim.reset(seed=seed)
@@ -63,6 +83,7 @@ class Collector:
     def collect(self, forward: Forward, steps: int, gamma: float, gae_lambda: float) -> Rollout:
         """Return ``steps`` steps of every lane, bootstrapped with the value after them."""
         sim = self.sim
+        finished = Finished(sim, steps) if self.matching == TASK else None
         rows: list[tuple[Tensor, ...]] = []
         observations: list[dict[str, Tensor]] = []
         ended_returns: list[float] = []
@@ -75,6 +96,8 @@ class Collector:
                 -1
             )
             chosen = log_probs.gather(1, action.to(self.device)[:, None]).squeeze(1)
+            if finished:
+                finished.note(action.numpy())
             sim.step(action.numpy())
             reward, done = np.array(sim.reward), np.array(sim.terminated)
             self._returns += reward
@@ -86,13 +109,16 @@ class Collector:
                 for name, figure in sim.metrics().items():
                     ended_metrics.setdefault(name, []).extend(figure[done].tolist())
                 self._returns[done] = 0
+                if finished:
+                    finished.settle(done)
                 sim.reset(done)
         last_value = forward(observe(sim, self.device))[1].cpu()
         actions, chosen, logits, values, rewards, dones, kept = (
             torch.stack(x) for x in zip(*rows, strict=True)
         )
-        advantages, returns = gae(rewards, values.cpu(), dones, last_value, kept, gae_lambda)
-        return Rollout(
+        lam = 1.0 if finished else gae_lambda
+        advantages, returns = gae(rewards, values.cpu(), dones, last_value, kept, lam)
+        rollout = Rollout(
             observation={key: torch.cat([o[key] for o in observations]) for key in observations[0]},
             actions=actions.flatten().to(self.device),
             log_probs=chosen.flatten(),
@@ -101,6 +127,57 @@ class Collector:
             returns=returns.flatten().to(self.device),
             episode_returns=ended_returns,
             episode_metrics=ended_metrics,
+        )
+        return rollout if finished is None else rollout.only(finished.rows())
+
+
+class Finished:
+    """Keeps which choices of a rollout were about a task that ended within it.
+
+    Args:
+        sim: the lanes.
+        steps: T.
+
+    Source: eclectic interaction matching of SoCRATES (Sung et al. 2021): a choice is learned from
+    when its task has ended, with the return since the instant of the choice; others are dropped.
+    """
+
+    def __init__(self, sim: Simulator, steps: int) -> None:
+        self.sim, self.t = sim, 0
+        self._subjects = np.zeros((steps, sim.num_envs), np.int64)
+        self._begin = np.zeros(sim.num_envs, np.int64)
+        self._is_kept = np.zeros((steps, sim.num_envs), np.bool_)
+
+    def note(self, action: NDArray[np.integer]) -> None:
+        """Remember what the choices are about, before they are made."""
+        subjects = self.sim.subjects(action.astype(np.int32))
+        assert subjects is not None
+        self._subjects[self.t], self.t = subjects, self.t + 1
+
+    def settle(self, lanes: NDArray[np.bool_]) -> None:
+        """Look which tasks of these lanes' episodes have ended, before they are reset."""
+        is_of_now = (np.arange(len(self._subjects))[:, None] >= self._begin) & lanes
+        is_of_now[self.t :] = False
+        self._is_kept |= is_of_now & self.sim.are_settled(self._subjects)
+        self._begin[lanes] = self.t
+
+    def rows(self) -> NDArray[np.int64]:
+        """Return (T * B,) rows kept, repeated so that batches keep their size."""
+        self.settle(np.ones(self.sim.num_envs, np.bool_))
+        kept = np.flatnonzero(self._is_kept.ravel())
+        return np.resize(kept if len(kept) else np.arange(self._is_kept.size), self._is_kept.size)
+
+
+def check_matching(sim: Simulator, matching: str) -> None:
+    """Refuse what the environment cannot do.
+
+    Raises:
+        ConfigError: its choices are not about tasks.
+    """
+    if matching == TASK and sim.subjects(np.zeros(sim.num_envs, np.int32)) is None:
+        raise ConfigError(
+            f"trainer.matching={TASK} is for environments whose tasks end one by one (soc), "
+            f"not {sim.graph.env}; use trainer.matching=step."
         )
 
 

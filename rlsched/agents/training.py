@@ -31,6 +31,7 @@ from rlsched.agents.phase import Phase
 from rlsched.agents.policy import GraphPolicy, TorchPolicy, torch_device
 from rlsched.agents.ppo import ReferencePhase
 from rlsched.agents.progress import Log
+from rlsched.agents.rollout import check_matching
 from rlsched.config.schema import TrainConfig
 from rlsched.core.errors import CheckpointError, UnknownName
 from rlsched.core.policy import Teacher
@@ -81,6 +82,7 @@ class Run:
         self.config, self.folder = config, folder
         self.problem: Problem = problem(config.env.name)
         self.sim = self.problem.make(config.env, config.trainer.num_envs, seed=config.seed)
+        check_matching(self.sim, config.trainer.matching)
         self.network = self._start_network().to(torch_device(config.device))
         self.averaged = deepcopy(self.network)
         instances = self.problem.generate_instances(

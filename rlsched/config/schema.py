@@ -15,6 +15,7 @@ from rlsched.core.errors import ConfigError, UnknownName
 
 DEVICES = ("auto", "cpu", "cuda")
 TRAINERS = ("rllib", "sb3", "reference")
+MATCHINGS = ("step", "task")
 SWEEPS = ("none", "tune")
 TUNE_SPACE: dict[str, Any] = {
     "trainer.lr": {"low": 1e-4, "high": 2e-3, "log": True},
@@ -39,6 +40,9 @@ class TrainerConfig:
         gamma: discount per choice, or per unit of time where the environment measures it (soc: per
             critical path of a job).
         gae_lambda: lambda of the generalised advantage estimate.
+        matching: of choices with what they led to: step (GAE from choice to choice), or task (soc:
+            eclectic interaction matching of SoCRATES, the whole return since the choice, of choices
+            whose task has ended within the rollout).
         clip: PPO's clip range of the probability ratio.
         entropy_coef: weight of the entropy bonus.
         value_coef: weight of the value loss.
@@ -68,6 +72,7 @@ class TrainerConfig:
     lr: float = 2e-4
     gamma: float = 1.0
     gae_lambda: float = 0.95
+    matching: str = "step"
     clip: float = 0.2
     entropy_coef: float = 0.003
     value_coef: float = 0.5
@@ -87,6 +92,9 @@ class TrainerConfig:
     def __post_init__(self) -> None:
         """Check what the types cannot say."""
         _choice("trainer.name", self.name, TRAINERS)
+        _choice("trainer.matching", self.matching, MATCHINGS)
+        if (self.name, self.matching) == ("sb3", "task"):
+            raise ConfigError("trainer=sb3 matches by step alone; use trainer=rllib or reference.")
         at_least = {
             1: "total_steps num_envs rollout_length num_epochs minibatch_size torch_threads "
             "eval_instances",

@@ -45,6 +45,8 @@ class Feature:
         doc: one line for the tables.
         per: context feature that the network divides by too, so that times are seen in the
             instance's own measure; empty = none.
+        is_squashed: values far beyond ``scale`` count by their logarithm, so that long-tailed
+            quantities stay in reach of what training saw.
     """
 
     name: str
@@ -53,15 +55,29 @@ class Feature:
     doc: str = ""
     period: float = 0.0
     per: str = ""
+    is_squashed: bool = False
 
 
 @dataclass(frozen=True)
 class NodeType:
-    """A kind of node; choosable ones can be the action."""
+    """A kind of node.
+
+    Attributes:
+        name: of the kind.
+        features: its columns.
+        is_choosable: its nodes can be the action.
+        presence: feature that is 1 in the rows that hold a node and 0 in the others, where these
+            lie between them; empty = the first ``num_nodes`` rows hold one.
+    """
 
     name: str
     features: tuple[Feature, ...]
     is_choosable: bool = False
+    presence: str = ""
+
+    def column(self, feature: str) -> int:
+        """Return the column of a feature."""
+        return [f.name for f in self.features].index(feature)
 
 
 @dataclass(frozen=True)
@@ -146,12 +162,16 @@ class GraphSpec:
         """Return the declaration as JSON, without its texts; equal text means equal graphs."""
 
         def plain(item: dict[str, Any]) -> dict[str, Any]:
-            return {k: v for k, v in item.items() if k != "doc" and (k != "per" or v)}
+            return {k: v for k, v in item.items() if k != "doc" and (k not in optional or v)}
+
+        optional = ("per", "is_squashed", "presence")
 
         raw = asdict(self)
         raw["context"] = [plain(f) for f in raw["context"]]
-        for node in raw["nodes"]:
-            node["features"] = [plain(f) for f in node["features"]]
+        raw["nodes"] = [
+            plain(node) | {"features": [plain(f) for f in node["features"]]}
+            for node in raw["nodes"]
+        ]
         for edge in raw["edges"]:
             features = edge.pop("features")
             if features:

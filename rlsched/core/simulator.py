@@ -151,6 +151,25 @@ class Simulator(ABC):
         """
         return None
 
+    def subjects(self, choice: NDArray[np.int32]) -> NDArray[np.int64] | None:
+        """Return (B,) int64, the item of each lane's episode that a choice decides on.
+
+        Args:
+            choice: (B,) int32, about to be made.
+
+        Returns:
+            None where choices are not about items that are finished one by one.
+        """
+        return None
+
+    def are_settled(self, subjects: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return (T, B) bool, which of the items that were decided on are finished by now.
+
+        Args:
+            subjects: (T, B) int64, items of the lanes' present episodes.
+        """
+        raise NotImplementedError
+
     @property
     def terminated(self) -> Array:
         """(B,) bool, lanes whose episode has ended."""

@@ -139,6 +139,15 @@ def test_relative_features_are_measured_in_a_feature_of_the_context():
     assert x.tolist() == [[[2.0, 2.0]], [[1.0, 2.0]]]
 
 
+def test_squashed_features_grow_by_their_logarithm_beyond_their_scale():
+    both = Feature("x", "tick", 10, is_squashed=True), Feature("y", "tick", 10)
+    raw = torch.tensor([[5.0, 5.0], [-10.0, -10.0], [10 * math.e, 40.0], [-10 * math.e**2, 0.0]])
+    context = (Feature("jobs", "1", 1),)
+    seen = Features(both, context)(raw, torch.zeros(4, 1))
+    assert seen[:, 0].tolist() == pytest.approx([0.5, -1.0, 2.0, -3.0])
+    assert seen[:, 1].tolist() == pytest.approx([0.5, -1.0, 4.0, 0.0])
+
+
 def test_a_policy_scores_illegal_choices_minus_infinity_and_takes_the_best(scene):
     policy = TorchPolicy(scene.network)
     scores = policy.scores(scene.sim)

@@ -27,7 +27,7 @@ from rlsched.core.simulator import Simulator
 from rlsched.envs.soc.chart import bars_of
 from rlsched.envs.soc.instances import load_instances
 from rlsched.envs.soc.rules import RULES, SUFFIXES, Rollout, Rule, variants
-from rlsched.envs.soc.simulator import SocSimulator
+from rlsched.envs.soc.simulator import MAX_QUEUE, SocSimulator, parse_range
 from rlsched.envs.soc.workload import Workload
 
 MEASURE_S = 0.2
@@ -200,7 +200,8 @@ def _simulator(
 ) -> SocSimulator:
     """Return a lane of a workload to which no job comes."""
     jobs = len(workload.live.jobs) if workload.live else 1
-    options = {"length": length, "num_jobs": jobs, "warmup": 0, "queue": max(config.queue, jobs)}
+    room = max(jobs, round(parse_range("queue", config.queue, 1, MAX_QUEUE)[1]))
+    options = {"length": length, "num_jobs": jobs, "warmup": 0, "queue": str(room)}
     observe = _needs_observation(policy)
     sim = problem("soc").make(
         replace(config, **options), 1, instances=[workload], seed=seed, observe=observe

@@ -154,7 +154,7 @@ def next_event(lane: int, c: Workloads, s: State) -> int:
             at = min(at, s.data_at[lane, s.bound[lane, n]])
     for n in range(s.num_arriving[lane]):
         at = min(at, s.ready_at[lane, s.arriving[lane, n]])
-    if s.num_active[lane] < c.queue[0] or c.admission[0] == ADMIT_DROP:
+    if s.num_active[lane] < c.queue[s.instance[lane]] or c.admission[0] == ADMIT_DROP:
         at = min(at, max(now, s.next_arrival[lane]))
     return at
 
@@ -173,7 +173,7 @@ def let_run(lane: int, c: Workloads, s: State, ticks: int) -> None:
             s.idle_energy[lane] += ticks * c.power[i, p, 0, s.pe_point[lane, p]]
     s.time_in_system[lane] += ticks * jobs
     if c.reward[0] == REWARD_SIMPLE:
-        s.earned[lane] -= ticks * jobs / (c.unit[i] * c.queue[0])
+        s.earned[lane] -= ticks * jobs / (c.unit[i] * c.queue[i])
     elif c.reward[0] == REWARD_DURATION:
         s.earned[lane] -= ticks * jobs / (max(1, s.num_completed[lane]) * DURATION_SCALE)
     elif c.reward[0] == REWARD_COMPLETION:

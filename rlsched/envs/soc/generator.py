@@ -10,7 +10,8 @@ bandwidth), then its jobs one by one (number of tasks, levels, edges, types, vol
   each 0 to 2 times the mean; without, each is drawn from ``volumes``.
 
 Source: the parameters of the random graphs of Topcuoglu, Hariri & Wu (2002), section 5.1;
-``top_like`` and ``mix`` have the ranges of the Top jobs of gym_ds3.
+``top_like`` and ``mix`` have the ranges of the Top jobs of gym_ds3; ``clusters`` are
+systems of slow and fast clusters and accelerators, as DS3's, with times that differ a hundredfold.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rlsched.core.errors import ConfigError
 from rlsched.core.presets import sized_preset
@@ -49,10 +51,14 @@ class GeneratorConfig:
         is_closed: whether a job has one entry and one exit task.
         types: range of the number of types of task; None = every task is of its own type.
         times: range of a type's mean time, or of each time, ticks.
+        is_skewed: times are drawn by their logarithm, so that few are long.
         heterogeneity: range of b, see the module; None = times are drawn one by one.
+        slowness: range of how many times as long a PE takes as drawn for it, drawn log-uniformly;
+            accelerators do not.
         support: share of the types that a PE runs; each type has at least one PE.
         accelerators: range of how many of the PEs are accelerators; one PE at least is none.
-        accelerated: share of the types that an accelerator runs.
+        accelerated: share of the types that an accelerator runs; with skewed times, of those of the
+            middle length, of longer ones more.
         acceleration: range of how many times as fast as the mean it runs them.
         capacity: range of the tasks that a PE runs at once.
         ccr: range of the communication to computation ratio, drawn log-uniformly; None = volumes
@@ -75,7 +81,9 @@ class GeneratorConfig:
     is_closed: bool = True
     types: IntRange | None = None
     times: IntRange = (10, 100)
+    is_skewed: bool = False
     heterogeneity: Range | None = None
+    slowness: Range = (1.0, 1.0)
     support: float = 1.0
     accelerators: IntRange = (0, 0)
     accelerated: float = 0.3
@@ -100,6 +108,7 @@ def _check(c: GeneratorConfig) -> None:
         "types": (1, MAX_TYPES),
         "times": (1, MAX_TIME),
         "heterogeneity": (0, 2),
+        "slowness": (1, 100),
         "accelerators": (0, MAX_PES),
         "acceleration": (1, 1000),
         "capacity": (1, 16),
@@ -170,7 +179,10 @@ def _soc(config: GeneratorConfig, rng: np.random.Generator, num_types: int, name
     capacity = rng.integers(*config.capacity, size=num_pes, endpoint=True).tolist()
     pes = tuple(_pe(p, p >= first, capacity[p]) for p in range(num_pes))
     heterogeneity = 0.0 if config.heterogeneity is None else rng.uniform(*config.heterogeneity)
-    times = {_type(t): _times(config, rng, num_pes, first, heterogeneity) for t in range(num_types)}
+    slow = np.ones(num_pes)
+    if config.slowness[1] > 1:
+        slow[:first] = [_log_uniform(rng, config.slowness) for _ in range(first)]
+    times = {_type(t): _times(config, rng, slow, first, heterogeneity) for t in range(num_types)}
     bandwidth = _between(rng.uniform(*config.bandwidth, (num_pes, num_pes)), math.inf)
     startup = _between(rng.integers(*config.startup, (num_pes, num_pes), endpoint=True), 0)
     memory = (MEMORY_SPEED * config.bandwidth[0],) * num_pes
@@ -195,22 +207,23 @@ def _between(values: np.ndarray, own: float) -> tuple[tuple[Any, ...], ...]:
 def _times(
     config: GeneratorConfig,
     rng: np.random.Generator,
-    num_pes: int,
+    slow: NDArray[np.float64],
     first_accelerator: int,
     heterogeneity: float,
 ) -> tuple[int, ...]:
     """Return a type's times on the PEs; at least one PE that is no accelerator runs it."""
-    low, high = config.times
-    mean = rng.uniform(low, high)
+    (low, high), num_pes = config.times, len(slow)
+    mean = _log_uniform(rng, (low, high)) if config.is_skewed else rng.uniform(low, high)
     usual = mean * rng.uniform(1 - heterogeneity / 2, 1 + heterogeneity / 2, num_pes)
     if config.heterogeneity is None:
         usual = rng.integers(low, high, size=num_pes, endpoint=True).astype(float)
     fast = mean / rng.uniform(*config.acceleration, num_pes)
     is_accelerator = np.arange(num_pes) >= first_accelerator
-    share = np.where(is_accelerator, config.accelerated, config.support)
+    accelerated = config.accelerated * (mean / math.sqrt(low * high) if config.is_skewed else 1)
+    share = np.where(is_accelerator, accelerated, config.support)
     is_supported = rng.random(num_pes) < share
     is_supported[rng.integers(first_accelerator)] = True
-    ticks = np.maximum(1, np.rint(np.where(is_accelerator, fast, usual))).astype(int)
+    ticks = np.maximum(1, np.rint(np.where(is_accelerator, fast, usual * slow))).astype(int)
     return tuple(np.where(is_supported, ticks, NOT_SUPPORTED).tolist())
 
 
@@ -272,6 +285,26 @@ PRESETS = {
             accelerators=(1, 3),
             capacity=(1, 4),
             volumes=(0, 30),
+        ),
+        GeneratorConfig(
+            "clusters",
+            (6, 20),
+            (3, 7),
+            jobs=(3, 6),
+            shape=(0.3, 2.0),
+            out_degree=(1.0, 1.4),
+            is_closed=False,
+            types=(6, 20),
+            times=(3, 400),
+            is_skewed=True,
+            heterogeneity=(0.0, 0.8),
+            slowness=(1.0, 3.0),
+            accelerators=(1, 4),
+            accelerated=0.3,
+            acceleration=(4.0, 60.0),
+            capacity=(1, 4),
+            volumes=(0, 100),
+            bandwidth=(1.0, 10.0),
         ),
         GeneratorConfig(
             "top_like",

@@ -23,6 +23,7 @@ from rlsched.envs.soc.state import (
     REWARD_SIMPLE,
     RUNNING,
     STATIC,
+    TRACE,
     State,
     Workloads,
 )
@@ -41,6 +42,12 @@ def gap_before(lane: int, c: Workloads, s: State, number: int) -> int:
     if c.arrivals[0] == POISSON:
         mean *= -math.log(1.0 - uniform(GAPS, s.stream[lane], number))
     return int(min(mean, 1e9))
+
+
+@helper
+def from_trace(lane: int, c: Workloads, s: State) -> int:
+    """Return the row in the trace of the next job; jobs at work from the start are not in it."""
+    return s.num_arrived[lane] - max(0, c.num_live[s.instance[lane]])
 
 
 @helper
@@ -64,8 +71,12 @@ def arrive(lane: int, c: Workloads, s: State) -> None:
 def plan_arrival(lane: int, c: Workloads, s: State, after: int) -> None:
     """Set when the next job arrives."""
     number = s.num_arrived[lane]
-    if number >= c.num_jobs[0] or s.is_calm[lane]:
+    i, row = s.instance[lane], from_trace(lane, c, s)
+    is_over = c.arrivals[0] == TRACE and row >= c.num_traced[i]
+    if number >= c.num_jobs[0] or s.is_calm[lane] or is_over:
         s.next_arrival[lane] = NEVER
+    elif c.arrivals[0] == TRACE:
+        s.next_arrival[lane] = max(after, c.trace_at[i, row])
     else:
         s.next_arrival[lane] = min(NEVER, after + gap_before(lane, c, s, number))
 
@@ -73,7 +84,7 @@ def plan_arrival(lane: int, c: Workloads, s: State, after: int) -> None:
 @helper
 def free_slot(lane: int, c: Workloads, s: State) -> int:
     """Return the first free slot, -1 if the system is full."""
-    for q in range(c.queue[0]):
+    for q in range(c.queue[s.instance[lane]]):
         if s.slot_job[lane, q] < 0:
             return q
     return -1
@@ -84,7 +95,9 @@ def admit(lane: int, c: Workloads, s: State, q: int, arrival: int) -> None:
     """Let the next job in; its first tasks can be placed."""
     i, T, number = s.instance[lane], c.time.shape[2], s.num_arrived[lane]
     k = 0
-    if c.num_kinds[i] > 1:
+    if c.arrivals[0] == TRACE:
+        k = c.trace_kind[i, from_trace(lane, c, s)]
+    elif c.num_kinds[i] > 1:
         share = uniform(KINDS, s.stream[lane], number)
         while c.share[i, k] <= share and k < c.num_kinds[i] - 1:
             k += 1
@@ -95,7 +108,7 @@ def admit(lane: int, c: Workloads, s: State, q: int, arrival: int) -> None:
     s.slot_left[lane, q] = c.num_tasks[i, k]
     s.time_in_system[lane] += s.clock[lane] - arrival
     if c.reward[0] == REWARD_SIMPLE:
-        s.earned[lane] -= (s.clock[lane] - arrival) / (c.unit[i] * c.queue[0])
+        s.earned[lane] -= (s.clock[lane] - arrival) / (c.unit[i] * c.queue[i])
     for t in range(c.num_tasks[i, k]):
         row = q * T + t
         s.status[lane, row], s.on[lane, row] = PENDING, -1

@@ -65,14 +65,21 @@ def _live_task(entry: Record, pes: list[str]) -> LiveTask:
 
 
 def _index(entry: Record, key: str, names: list[str]) -> int:
-    """Return a number that is given as such or by the name it stands for."""
-    given = entry.value(key, object)
+    return index_of(entry.value(key, object), f"{entry.at}: {key}", names)
+
+
+def index_of(given: Any, at: str, names: list[str]) -> int:
+    """Return a number that is given as such or by the name it stands for.
+
+    Raises:
+        InstanceError: the number is out of range, or the name is unknown or stands for several.
+    """
     if not isinstance(given, str):
-        return whole(given, f"{entry.at}: {key}", 0, len(names) - 1)
+        return whole(given, at, 0, len(names) - 1)
     if names.count(given) != 1:
         known = f"there are {len(names)}, such as {', '.join(dict.fromkeys(names[:8]))}"
         how = "unknown" if given not in names else "the name of several; give its number"
-        raise InstanceError(f"{entry.at}: {key} = {given!r:.60} is {how}; {known:.200}.")
+        raise InstanceError(f"{at} = {given!r:.60} is {how}; {known:.200}.")
     return names.index(given)
 
 
@@ -80,8 +87,8 @@ def live_lines(workload: Workload) -> list[str]:
     """Return the system at work, one job a line; nothing where there is none."""
     if workload.live is None:
         return []
-    kinds = _labels([job.name for job in workload.jobs])
-    pes = _labels([pe.name for pe in workload.soc.pes])
+    kinds = labels([job.name for job in workload.jobs])
+    pes = labels([pe.name for pe in workload.soc.pes])
     jobs = [
         json.dumps(
             {
@@ -99,7 +106,7 @@ def live_lines(workload: Workload) -> list[str]:
     ]
 
 
-def _labels(names: list[str]) -> list[str | int]:
+def labels(names: list[str]) -> list[str | int]:
     """Return what stands for each: its name, or its number where others have the same name."""
     return [name if names.count(name) == 1 else n for n, name in enumerate(names)]
 

@@ -29,12 +29,12 @@ MEAN = "mean_time"
 
 
 def _ticks(name: str, scale: float, doc: str) -> Feature:
-    return Feature(name, "tick", scale, doc, per=MEAN)
+    return Feature(name, "tick", scale, doc, per=MEAN, is_squashed=True)
 
 
 GRAPH = GraphSpec(
     env="soc",
-    version=1,
+    version=2,
     nodes=(
         NodeType(
             "task",
@@ -62,8 +62,12 @@ GRAPH = GraphSpec(
                 _ticks("regret", 1, "candidates: second best end less best end"),
                 _ticks("delay", 1, "candidates: by which that would move its job's earliest end"),
                 _ticks("waited", 1, "since it could be placed"),
+                Feature(
+                    "is_present", "1", 1, "the row holds a task, not finished or of a static plan"
+                ),
             ),
             is_choosable=True,
+            presence="is_present",
         ),
         NodeType(
             "job",
@@ -74,7 +78,9 @@ GRAPH = GraphSpec(
                 _ticks("critical_path", 5, "on fastest PEs, without communication"),
                 Feature("num_left", "1", 10, "tasks not finished"),
                 Feature("num_ready", "1", 3, "tasks that can be placed"),
+                Feature("is_present", "1", 1, "the row holds a job"),
             ),
+            presence="is_present",
         ),
         NodeType(
             "pe",
@@ -126,7 +132,7 @@ GRAPH = GraphSpec(
         EdgeType("task", "of", "job"),
     ),
     context=(
-        Feature(MEAN, "tick", 20, "mean time of a task"),
+        Feature(MEAN, "tick", 20, "mean over the tasks of their time on the fastest PE"),
         _ticks("critical_path", 5, "mean critical path of a job"),
         Feature("num_active", "1", 3, "jobs in the system"),
         Feature("is_full", "1", 1, "no further job is admitted"),
@@ -164,6 +170,25 @@ def observe_all(lane: int, c: Workloads, s: State) -> None:
     elif s.phase[lane] == CHOOSE_OPP and s.row[lane] >= 0:
         observe_points(lane, c, s, s.row[lane], s.pe[lane])
     observe_context(lane, c, s)
+
+
+@helper
+def observe_chosen(lane: int, c: Workloads, s: State) -> None:
+    """Bring the observation up to date after nothing but the choice of a task."""
+    row, T = s.row[lane], c.time.shape[2]
+    best = best_pe(lane, c, s, row)
+    for q in range(s.job.shape[1]):
+        if s.slot_job[lane, q] >= 0:
+            for n in range(q * T, q * T + c.num_tasks[s.instance[lane], s.slot_kind[lane, q]]):
+                s.task[lane, n, 0] = 0.0
+    s.task[lane, row, 1] = 1.0
+    s.pes[lane, best, 8] -= 1.0
+    s.pes[lane, best, 9] -= s.task[lane, row, 18]
+    for p in range(c.num_pes[s.instance[lane]]):
+        s.pes[lane, p, 0] = s.action_mask[lane, s.status.shape[1] + p]
+    observe_ways(lane, c, s, row)
+    s.context[lane, 5] = 1.0
+    s.context[lane, 8] = 0.0
 
 
 @helper
@@ -208,6 +233,7 @@ def observe_job(lane: int, c: Workloads, s: State, q: int, ready: int) -> None:
     s.job[lane, q, 3] = path
     s.job[lane, q, 4] = s.slot_left[lane, q]
     s.job[lane, q, 5] = ready
+    s.job[lane, q, 6] = 1.0
 
 
 @helper
@@ -237,6 +263,7 @@ def observe_task(lane: int, c: Workloads, s: State, row: int) -> None:
     s.task[lane, row, 13] = s.num_missing[lane, row]
     s.task[lane, row, 14] = c.next_begin[i, k, t + 1] - c.next_begin[i, k, t]
     s.task[lane, row, 15] = c.num_ways[i, k, t]
+    s.task[lane, row, 23] = 1.0
     if status == READY:
         observe_candidate(lane, c, s, row)
 
@@ -352,7 +379,7 @@ def observe_context(lane: int, c: Workloads, s: State) -> None:
     s.context[lane, 0] = c.mean_time[i]
     s.context[lane, 1] = c.unit[i]
     s.context[lane, 2] = s.num_active[lane]
-    s.context[lane, 3] = s.num_active[lane] >= Q
+    s.context[lane, 3] = s.num_active[lane] >= c.queue[i]
     s.context[lane, 4] = s.num_ready[lane]
     s.context[lane, 5] = s.phase[lane] == CHOOSE_PE
     s.context[lane, 6] = s.phase[lane] == CHOOSE_OPP

@@ -11,7 +11,7 @@ from rlsched.envs.soc.tasks import begin_on, ticks_on
 def look_ahead(lane: int, c: Workloads, s: State) -> None:
     """Write the earliest end of every task, and of every job, without queues and communication."""
     T = c.time.shape[2]
-    for q in range(c.queue[0]):
+    for q in range(s.slot_job.shape[1]):
         s.slot_bound[lane, q] = 0
         if s.slot_job[lane, q] < 0:
             continue

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rlsched.core.rng import uniform
 from rlsched.envs.soc.dag import check_volumes
 from rlsched.envs.soc.power import power_table
-from rlsched.envs.soc.state import BOUND, DONE, PENDING, RUNNING, STATIC, Workloads
+from rlsched.envs.soc.state import BOUND, DONE, PENDING, RUNNING, STATIC, TRACE, Workloads
 from rlsched.envs.soc.workload import NOT_SUPPORTED, Job, Live, Workload, topological_order
 
 RANGE_SEED = 0x50C
@@ -25,6 +25,7 @@ def pack(
     *,
     gap: tuple[float, float],
     noise: tuple[float, float],
+    queue: tuple[float, float],
     governor: str,
     **options: Any,
 ) -> Workloads:
@@ -34,6 +35,7 @@ def pack(
         bank: the workloads.
         gap: mean ticks between arrivals, from - to; each instance draws its own.
         noise: standard deviation of times as a share, likewise.
+        queue: most jobs in the system, likewise; a system at work has room for its own.
         governor: operating point that PEs run at.
         options: the others, by the names of :class:`~rlsched.envs.soc.state.Workloads`.
     """
@@ -43,7 +45,10 @@ def pack(
     T = max(job.num_tasks for w in bank for job in w.jobs[:K])
     E = max(1, *(len(job.edges) for w in bank for job in w.jobs[:K]))
     P, C = max(w.num_pes for w in bank), max(pe.capacity for w in bank for pe in w.soc.pes)
-    F, Q = max(len(pe.opps) for w in bank for pe in w.soc.pes), options["queue"]
+    J = max(1, *(len(w.trace) for w in bank))
+    room = np.rint(_drawn(queue, I, 2)).astype(np.int32)
+    room = np.maximum(room, [len(w.live.jobs) if w.live else 1 for w in bank])
+    F, Q = max(len(pe.opps) for w in bank for pe in w.soc.pes), int(room.max())
     z = lambda *shape, dtype=np.int32: np.zeros((I, *shape), dtype)  # noqa: E731
     out = Workloads(
         num_pes=z(),
@@ -77,6 +82,7 @@ def pack(
         power=z(P, C + 1, F, dtype=np.float64),
         gap=_drawn(gap, I, 0),
         noise=_drawn(noise, I, 1),
+        queue=room,
         num_live=np.full(I, -1, np.int32),
         live_clock=z(),
         live_kind=z(Q),
@@ -86,11 +92,19 @@ def pack(
         live_begin=z(Q * T),
         live_end=z(Q * T),
         live_bound=np.full((I, Q * T), -1, np.int32),
+        num_traced=z(),
+        trace_at=z(J),
+        trace_kind=z(J),
         **{key: np.array([value]) for key, value in options.items()},
     )
     for i, workload in enumerate(bank):
         _fill_soc(out, i, workload, governor)
         _fill_jobs(out, i, workload, K)
+        out.num_traced[i] = len(workload.trace)
+        if options["arrivals"] == TRACE and workload.trace:
+            out.gap[i] = max(1.0, workload.trace[-1][0] / len(workload.trace))
+        out.trace_at[i, : len(workload.trace)] = [at for at, _ in workload.trace]
+        out.trace_kind[i, : len(workload.trace)] = [kind for _, kind in workload.trace]
         if workload.live is not None:
             _fill_live(out, i, workload.live, T)
     return out
@@ -131,7 +145,7 @@ def _fill_jobs(out: Workloads, i: int, workload: Workload, K: int) -> None:
     out.share[i, : len(jobs)] = weights.cumsum() / weights.sum()
     for k, job in enumerate(jobs):
         _fill_job(out, i, k, job, workload)
-    known = [out.mean[i, k, : job.num_tasks] for k, job in enumerate(jobs)]
+    known = [out.fastest[i, k, : job.num_tasks] for k, job in enumerate(jobs)]
     out.mean_time[i] = max(1.0, float(np.concatenate(known).mean()))
     out.unit[i] = max(1.0, float(weights @ out.critical_path[i, : len(jobs)] / weights.sum()))
 

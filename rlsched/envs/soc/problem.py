@@ -36,8 +36,8 @@ class SocConfig:
             turns. Empty = ``jobs``.
         num_instances: workloads in a training bank.
         scale: mean ticks between arrivals, a number or a range as 25-200.
-        arrivals: poisson or fixed.
-        queue: most jobs in the system.
+        arrivals: poisson, fixed, or trace (of the workload's file).
+        queue: most jobs in the system, a number or a range as 3-8.
         admission: of a job that finds it full: defer, queue or drop.
         fill: begin with a full system.
         length: ticks of an episode; 0 = no limit.
@@ -60,7 +60,7 @@ class SocConfig:
     num_instances: int = 256
     scale: str = "25"
     arrivals: str = "poisson"
-    queue: int = 3
+    queue: str = "3"
     admission: str = "defer"
     fill: bool = True
     length: int = 5000
@@ -95,7 +95,7 @@ def make(
         mode=config.mode,
         scale=str(config.scale),
         arrivals=config.arrivals,
-        queue=config.queue,
+        queue=str(config.queue),
         admission=config.admission,
         fill=config.fill,
         length=config.length,
@@ -157,7 +157,7 @@ def sizes(config: SocConfig) -> list[SocConfig]:
         return [replace(config, generator=f"layered-{size}") for size in ("6x2", "15x4", "40x8")]
     small = replace(config, length=600, num_jobs=0)
     return [
-        replace(small, generator=f"mix-{size}", queue=queue)
+        replace(small, generator=f"mix-{size}", queue=str(queue))
         for size, queue in (("5x2", 2), ("10x3", 3), ("16x6", 6))
     ]
 
@@ -166,7 +166,7 @@ def larger(config: SocConfig) -> SocConfig:
     """Return options of a size on which a trained policy is shown."""
     if config.mode == "static":
         return replace(config, generator="layered-60x6")
-    return replace(config, generator="mix-16x6", queue=8)
+    return replace(config, generator="mix-16x6", queue="8")
 
 
 def _rollout(config: SocConfig) -> Teacher:

@@ -27,7 +27,7 @@ def potential(lane: int, c: Workloads, s: State) -> float:
         return 0.0
     look_ahead(lane, c, s)
     i, excess = s.instance[lane], 0
-    for q in range(c.queue[0]):
+    for q in range(s.slot_job.shape[1]):
         if s.slot_job[lane, q] >= 0:
             path = c.critical_path[i, s.slot_kind[lane, q]]
             excess += s.slot_bound[lane, q] - s.slot_arrival[lane, q] - path

@@ -24,7 +24,7 @@ from rlsched.core.rng import mix32, randint
 from rlsched.core.simulator import Array, host
 from rlsched.envs.soc.dynamics import advance, expect, take
 from rlsched.envs.soc.jobs import admit, plan_arrival, resume
-from rlsched.envs.soc.observation import GRAPH, observe_all
+from rlsched.envs.soc.observation import GRAPH, observe_all, observe_chosen
 from rlsched.envs.soc.packing import PERFORMANCE, POWERSAVE, pack
 from rlsched.envs.soc.rewards import pay, potential
 from rlsched.envs.soc.state import (
@@ -32,6 +32,7 @@ from rlsched.envs.soc.state import (
     ARRIVALS,
     ARRIVING,
     BOUND,
+    CHOOSE_PE,
     COMMS,
     DONE,
     MODES,
@@ -44,6 +45,7 @@ from rlsched.envs.soc.state import (
     REWARDS,
     RUNNING,
     STATIC,
+    TRACE,
     State,
     Workloads,
     allocate,
@@ -75,8 +77,8 @@ def start(
     if c.num_live[rows[lane]] >= 0:
         resume(lane, c, s)
         expect(lane, c, s)
-    else:
-        for q in range(c.queue[0] if c.fills[0] else 1):
+    elif c.arrivals[0] != TRACE or c.mode[0] == STATIC:
+        for q in range(c.queue[s.instance[lane]] if c.fills[0] else 1):
             if s.num_arrived[lane] < c.num_jobs[0]:
                 admit(lane, c, s, q, 0)
     plan_arrival(lane, c, s, s.clock[lane])
@@ -121,7 +123,9 @@ def step(lane: int, c: Workloads, s: State, observe: bool, choice: Array) -> Non
     advance(lane, c, s)
     pay(lane, c, s)
     s.elapsed[lane] = (s.clock[lane] - before) / c.unit[s.instance[lane]]
-    if observe:
+    if observe and s.row[lane] == choice[lane] and s.phase[lane] == CHOOSE_PE:
+        observe_chosen(lane, c, s)
+    elif observe:
         observe_all(lane, c, s)
 
 
@@ -202,11 +206,12 @@ class SocSimulator(BankSimulator):
         mode: ``static`` (one DAG, planned beforehand) or ``streaming``.
         scale: mean ticks between arrivals, ``"25"``, or a range ``"25-200"`` from which each
             instance draws its own.
-        arrivals: ``poisson`` (floor of exponential gaps, as DS3) or ``fixed``.
-        queue: Q, most jobs in the system.
+        arrivals: ``poisson`` (floor of exponential gaps, as DS3), ``fixed``, or the ``trace`` of
+            each workload.
+        queue: most jobs in the system, a number or a range as ``"3-8"``; Q is the highest drawn.
         admission: of a job that finds it full: ``defer`` its arrival (as DS3), ``queue`` it and
             count the wait, ``drop`` it.
-        fill: begin with Q jobs (the pseudo-steady state of gym_ds3).
+        fill: begin with Q jobs (the pseudo-steady state of gym_ds3); a trace begins empty.
         length: ticks of an episode, 0 = no limit.
         num_jobs: jobs of an episode, 0 = no limit.
         warmup: ticks before which finished jobs are not counted.
@@ -244,7 +249,7 @@ class SocSimulator(BankSimulator):
         mode: str = "streaming",
         scale: str = "25",
         arrivals: str = "poisson",
-        queue: int = 3,
+        queue: str | int = "3",
         admission: str = "defer",
         fill: bool = True,
         length: int = 5000,
@@ -274,13 +279,22 @@ class SocSimulator(BankSimulator):
             raise ConfigError(
                 f"dvfs={dvfs!r}; give {PERFORMANCE}, {POWERSAVE}, {CHOOSE}, or a frequency in MHz."
             )
-        _check_numbers(mode, queue, length, num_jobs, warmup)
+        is_endless = mode == "streaming" and arrivals != "trace" and not length and not num_jobs
+        if is_endless:
+            raise ConfigError(
+                "length=0 and num_jobs=0: the episode would never end; set one of them."
+            )
+        _check_numbers(mode, length, num_jobs, warmup)
         self.mode, is_static = mode, MODES[mode] == STATIC
         live = max((len(w.live.jobs) for w in instances if w.live), default=0)
-        if live > queue or (is_static and live):
+        rooms = parse_range("queue", str(queue), 1, MAX_QUEUE)
+        if live > rooms[1] or (is_static and live):
             raise ConfigError(
                 f"a system with {live} jobs at work needs mode=streaming and queue>={live}."
             )
+        for w in instances:
+            if arrivals == "trace" and not w.trace and not is_static:
+                raise ConfigError(f"{w.name}: arrivals=trace, and the workload has no trace.")
         gaps, noises = (
             parse_range("scale", scale, 0.001, MAX_GAP),
             parse_range("noise", noise, 0, 2),
@@ -305,7 +319,7 @@ class SocSimulator(BankSimulator):
             noise=noises,
             governor=PERFORMANCE if dvfs == CHOOSE else dvfs,
             mode=MODES[mode],
-            queue=1 if is_static else queue,
+            queue=(1.0, 1.0) if is_static else rooms,
             length=NEVER if is_static or not length else length,
             num_jobs=1 if is_static else num_jobs or NEVER,
             warmup=warmup,
@@ -318,7 +332,7 @@ class SocSimulator(BankSimulator):
             chooses_opp=dvfs == CHOOSE,
             reward=code,
         )
-        work, Q = self.host_work, int(self.host_work.queue[0])
+        work, Q = self.host_work, int(self.host_work.queue.max())
         self.sizes = {
             "task": Q * work.time.shape[2],
             "job": Q,
@@ -344,6 +358,21 @@ class SocSimulator(BankSimulator):
     def elapsed(self) -> Array:
         """(B,) float32, mean critical paths of a job that the last step took."""
         return self.state.elapsed
+
+    def subjects(self, choice: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Return (B,) int64, the task that a choice is about: number of its job x T + task."""
+        row, T = np.array(host(self.state.row)), self.host_work.time.shape[2]
+        row = np.where(choice < self.state.status.shape[1], choice, row)
+        job = np.array(host(self.state.slot_job))[np.arange(self.num_envs), row // T]
+        return job.astype(np.int64) * T + row % T
+
+    def are_settled(self, subjects: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return (T, B) bool, which of these tasks have ended."""
+        T, jobs = self.host_work.time.shape[2], np.array(host(self.state.slot_job))
+        is_there = jobs[None] == (subjects // T)[..., None]
+        row = is_there.argmax(axis=-1) * T + subjects % T
+        status = np.array(host(self.state.status))[np.arange(self.num_envs), row]
+        return ~is_there.any(axis=-1) | (status == DONE)
 
     def hide_future(self) -> None:
         """Let no job arrive in any lane from now on, and every task take the time it should."""
@@ -427,7 +456,15 @@ class SocSimulator(BankSimulator):
         return self.instances[int(host(self.state.instance)[lane])]
 
     def snapshot(self, lane: int = 0) -> Workload:
-        """Return the lane's system as it stands now, as a workload that begins from here."""
+        """Return the lane's system as it stands now, as a workload that begins from here.
+
+        Operating points that were chosen are not part of it.
+
+        Raises:
+            ConfigError: in static mode, where a plan is no system at work.
+        """
+        if self.mode == "static":
+            raise ConfigError("a plan of mode=static is no system at work; use mode=streaming.")
         s, workload = self.state, self.workload_of(lane)
         stride, jobs = self.host_work.time.shape[2], list[LiveJob]()
         status, on, start, end = (
@@ -473,13 +510,9 @@ def parse_range(key: str, text: str, least: float, most: float) -> tuple[float, 
     return low, high
 
 
-def _check_numbers(mode: str, queue: int, length: int, num_jobs: int, warmup: int) -> None:
-    if not 1 <= queue <= MAX_QUEUE:
-        raise ConfigError(f"queue={queue}; must be 1 to {MAX_QUEUE} jobs.")
+def _check_numbers(mode: str, length: int, num_jobs: int, warmup: int) -> None:
     for key, value in (("length", length), ("num_jobs", num_jobs), ("warmup", warmup)):
         if not 0 <= value < NEVER:
             raise ConfigError(f"{key}={value}; must be 0 to {NEVER - 1}.")
-    if mode == "streaming" and not length and not num_jobs:
-        raise ConfigError("length=0 and num_jobs=0: the episode would never end; set one of them.")
     if mode == "streaming" and length and warmup >= length:
         raise ConfigError(f"warmup={warmup}; must be less than length={length}.")

@@ -14,7 +14,8 @@
      "live"?: {"clock": 940,
                "jobs": [{"kind": "rx", "arrival": 870,
                          "tasks": [{"status": "done", "pe": "A15", "begin": 870, "end": 884},
-                                   {"status": "waiting"}]}, ...]}}
+                                   {"status": "waiting"}]}, ...]},
+     "trace"?: [[12, "rx"], [40, "rx"], ...]}
 
 A time of ``null`` says that the PE cannot run this type of task; a bandwidth of ``null`` has the
 data there at once. Without ``startup`` nothing waits, without ``memory_bandwidth`` shared memory is
@@ -23,7 +24,8 @@ infinitely fast; weights that are left out are 1.
 ``live`` is a system at work, its jobs the oldest first; kinds and PEs stand there by name or by
 number. A task is ``waiting``, ``placed`` on a PE (since ``begin``; what was placed first begins
 first), ``running`` there since ``begin``, expected to ``end`` then, or ``done``. See
-``workload.py`` for units. Unknown keys are refused.
+``workload.py`` for units. ``trace`` has the tick and the kind of every job that comes, for
+``arrivals=trace``. Unknown keys are refused.
 """
 
 from __future__ import annotations
@@ -35,13 +37,14 @@ from typing import Any
 
 from rlsched.core.errors import InstanceError
 from rlsched.envs.soc.files import MAX_NAME, Record, number, read_object, whole
-from rlsched.envs.soc.live_json import live_lines, read_live
+from rlsched.envs.soc.live_json import index_of, labels, live_lines, read_live
 from rlsched.envs.soc.workload import (
     MAX_CAPACITY,
     MAX_JOBS,
     MAX_PES,
     MAX_TASKS,
     MAX_TICKS,
+    MAX_TRACE,
     MAX_VOLUME,
     NOT_SUPPORTED,
     Edge,
@@ -76,10 +79,11 @@ def read_json(path: str | Path) -> Workload:
     live = None
     if "live" in record.content:
         live = read_live(Record(record.value("live", dict), f"{record.at}.live"), soc, jobs)
+    trace = [_arrival(*item, jobs) for item in record.items("trace", MAX_TRACE, [])]
     record.asked.add("live")
     record.finish()
     try:
-        return Workload(name, soc, jobs, weights if has_weights else (), live)
+        return Workload(name, soc, jobs, weights if has_weights else (), live, tuple(trace))
     except InstanceError as error:
         raise InstanceError(f"'{path}': {error}") from error
 
@@ -197,6 +201,13 @@ def _edge(item: Any, at: str) -> Edge:
     return source, target, number(item[2], f"{at}[2]", 0, MAX_VOLUME)
 
 
+def _arrival(item: Any, at: str, jobs: tuple[Job, ...]) -> tuple[int, int]:
+    if not isinstance(item, list) or len(item) != 2:
+        raise InstanceError(f"{at} = {item!r:.60}; give [tick, job].")
+    tick = whole(item[0], f"{at}[0]", 0, MAX_TICKS)
+    return tick, index_of(item[1], f"{at}[1]", [job.name for job in jobs])
+
+
 def write_json(path: str | Path, workload: Workload) -> None:
     """Write a workload; ``read_json`` gives it back."""
     jobs = [_job_entry(job) for job in workload.jobs]
@@ -209,6 +220,7 @@ def write_json(path: str | Path, workload: Workload) -> None:
         ' "soc": {',
         *_soc_lines(workload.soc),
         " },",
+        *_trace_lines(workload),
         ' "jobs": [',
         ",\n".join(f"  {json.dumps(entry)}" for entry in jobs),
         " ]" if workload.live is None else " ],",
@@ -216,6 +228,13 @@ def write_json(path: str | Path, workload: Workload) -> None:
         "}",
     ]
     Path(path).write_text("\n".join([*lines, ""]), "utf-8")
+
+
+def _trace_lines(workload: Workload) -> list[str]:
+    if not workload.trace:
+        return []
+    kinds = labels([job.name for job in workload.jobs])
+    return [f' "trace": {json.dumps([[at, kinds[kind]] for at, kind in workload.trace])},']
 
 
 def _soc_lines(soc: Soc) -> list[str]:

@@ -33,8 +33,8 @@ REWARDS = {
     "completion": REWARD_COMPLETION,
     "makespan": REWARD_MAKESPAN,
 }
-POISSON, FIXED = 0, 1
-ARRIVALS = {"poisson": POISSON, "fixed": FIXED}
+POISSON, FIXED, TRACE = 0, 1, 2
+ARRIVALS = {"poisson": POISSON, "fixed": FIXED, "trace": TRACE}
 NEVER = 2**30
 NUM_REMEMBERED = 512
 """Executions that a streaming lane keeps for pictures and checks; a static lane keeps all."""
@@ -86,8 +86,11 @@ class Workloads(NamedTuple):
     live_begin: Array  # (I, N) int32
     live_end: Array  # (I, N) int32
     live_bound: Array  # (I, N) int32, rows placed, in the order of placing, then -1
+    num_traced: Array  # (I,) int32, jobs of the trace
+    trace_at: Array  # (I, J) int32, ticks
+    trace_kind: Array  # (I, J) int32
     mode: Array  # (1,) int32
-    queue: Array  # (1,) int32
+    queue: Array  # (I,) int32, most jobs in the system
     length: Array  # (1,) int32, NEVER = no limit
     num_jobs: Array  # (1,) int32, NEVER = no limit
     warmup: Array  # (1,) int32
@@ -181,7 +184,7 @@ class State(NamedTuple):
 
 def allocate(work: Workloads, num_envs: int, observe: bool, widths: dict[str, int]) -> State:
     """Return the arrays of B lanes; the observation's are empty unless it is kept."""
-    B, Q, T, P = num_envs, int(work.queue[0]), work.time.shape[2], work.time.shape[3]
+    B, Q, T, P = num_envs, int(work.queue.max()), work.time.shape[2], work.time.shape[3]
     C, F = work.power.shape[2] - 1, work.slowdown.shape[2]
     N, E, A = Q * T, work.next_task.shape[2], num_pairs(work)
     R = T if work.mode[0] == STATIC else NUM_REMEMBERED
@@ -273,5 +276,7 @@ def num_latencies(work: Workloads) -> int:
     """Return L: every job of a usual episode, so that its quantiles are exact."""
     if work.num_jobs[0] < NEVER:
         return min(MOST_LATENCIES, int(work.num_jobs[0]))
+    if work.arrivals[0] == TRACE:
+        return min(MOST_LATENCIES, int(work.num_traced.max() + work.queue.max()))
     arrivals = 2 * float(work.length[0]) / max(1.0, float(work.gap.min())) + 64
-    return int(min(MOST_LATENCIES, arrivals + work.queue[0]))
+    return int(min(MOST_LATENCIES, arrivals + work.queue.max()))

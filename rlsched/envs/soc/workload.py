@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from rlsched.core.errors import InstanceError
 
 MAX_PES, MAX_TASKS, MAX_JOBS, MAX_CAPACITY = 256, 20_000, 1_000, 64
-MAX_TICKS, MAX_VOLUME = 100_000_000, 1e12
+MAX_TICKS, MAX_VOLUME, MAX_TRACE = 100_000_000, 1e12, 1_000_000
+MAX_JOB_TICKS = 500_000_000
 NOT_SUPPORTED = -1
 """Time of a task on a PE that cannot run it."""
 
@@ -146,6 +147,7 @@ class Workload:
         jobs: K kinds of jobs.
         weights: (K,) how often each kind comes, in proportion; empty = equally often.
         live: where to begin; None = at tick 0.
+        trace: (tick, kind) of each job that comes where arrivals follow a trace, in order of time.
     """
 
     name: str
@@ -153,6 +155,7 @@ class Workload:
     jobs: tuple[Job, ...]
     weights: tuple[float, ...] = field(default=())
     live: Live | None = None
+    trace: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         _check_soc(self.soc, self.name)
@@ -169,6 +172,7 @@ class Workload:
                 )
         if self.live is not None:
             _check_live(self.live, self)
+        _check_trace(self)
 
     @property
     def num_pes(self) -> int:
@@ -177,6 +181,25 @@ class Workload:
     def times(self, job: Job) -> NDArray[np.int64]:
         """Return (T, P) ticks at the highest operating points, -1 = cannot run there."""
         return np.array([self.soc.times[kind] for kind in job.tasks], np.int64)
+
+
+def _check_trace(workload: Workload) -> None:
+    if len(workload.trace) > MAX_TRACE:
+        raise InstanceError(
+            f"{workload.name}: trace of {len(workload.trace)} jobs; at most {MAX_TRACE}."
+        )
+    last = 0
+    for n, (at, kind) in enumerate(workload.trace):
+        if not last <= at <= MAX_TICKS:
+            raise InstanceError(
+                f"{workload.name}: trace[{n}] comes at {at}; must be {last} to {MAX_TICKS}, "
+                "not before the one above."
+            )
+        if not 0 <= kind < len(workload.jobs):
+            raise InstanceError(
+                f"{workload.name}: trace[{n}] is of job {kind}; there are {len(workload.jobs)}."
+            )
+        last = at
 
 
 def _check_soc(soc: Soc, where: str) -> None:
@@ -228,6 +251,12 @@ def _check_job(job: Job, soc: Soc, where: str) -> None:
             raise InstanceError(f"{where}, task {t}: soc {soc.name!r} has no times of {kind!r}.")
         if max(soc.times[kind]) < 0:
             raise InstanceError(f"{where}, task {t}: no PE of {soc.name!r} can run {kind!r}.")
+    longest = sum(max(soc.times[kind]) for kind in job.tasks)
+    if longest > MAX_JOB_TICKS:
+        raise InstanceError(
+            f"{where}: one task after the other it takes {longest} ticks on the slowest PEs; at "
+            f"most {MAX_JOB_TICKS}, give times in a longer unit."
+        )
     seen = set()
     for e, (source, target, volume) in enumerate(job.edges):
         if not (0 <= source < count and 0 <= target < count) or source == target:

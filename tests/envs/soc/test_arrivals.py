@@ -17,9 +17,11 @@ from soc_plays import (
     streaming,
 )
 
+from rlsched.core.errors import ConfigError, InstanceError
 from rlsched.envs.soc.instances import builtin_workload
 from rlsched.envs.soc.rules import Rule
 from rlsched.envs.soc.simulator import SocSimulator
+from rlsched.envs.soc.soc_json import read_json, write_json
 from rlsched.envs.soc.workload import Workload
 from rlsched.testing import random_legal
 
@@ -215,3 +217,50 @@ def test_a_task_is_expected_to_take_its_known_time_and_then_to_end_at_the_next_t
             overdue += (known <= s.clock[lane]).sum()
         sim.step(random_legal(sim.action_mask, 1, event))
     assert overdue > 20
+
+
+# --- traces ---------------------------------------------------------------------------------------
+
+
+def traced(*trace: tuple[int, int]) -> Workload:
+    """Return jobs of one task of 10 or of 3 ticks on one PE that come as the trace says."""
+    ten = workloads.static("ten", [(10,), (3,)])
+    kinds = [replace(ten.jobs[0], name=f"job{k}", tasks=(ten.jobs[0].tasks[k],)) for k in (0, 1)]
+    return replace(ten, jobs=tuple(kinds), trace=trace)
+
+
+@pytest.mark.parametrize(
+    ("admission", "came"), [("defer", [2, 7, 12]), ("queue", [2, 7, 9]), ("drop", [2, 7])]
+)
+def test_jobs_come_as_the_trace_says_and_the_episode_ends_with_it(admission, came):
+    """10 ticks at 2, 3 ticks at 7 and at 9, when two are there: they end at 12, 15, 18."""
+    sim = streaming(
+        traced((2, 0), (7, 1), (9, 1)),
+        arrivals="trace",
+        queue=2,
+        num_jobs=0,
+        length=0,
+        admission=admission,
+    )
+    ends = [[0, 2, 12], [1, 12, 15], [2, 15, 18]][: len(came)]
+    assert begins_and_ends(sim) == ends
+    assert sim.terminated[0]
+    counted = sim.state.latencies[0].tolist()[: len(ends)]
+    assert counted == [end - at for (_, _, end), at in zip(ends, came, strict=True)]
+
+
+def test_a_trace_is_written_read_and_checked(tmp_path):
+    workload = traced((2, 0), (7, 1))
+    write_json(tmp_path / "a.json", workload)
+    assert read_json(tmp_path / "a.json") == workload
+    text = (tmp_path / "a.json").read_text()
+    for wrong, message in (
+        ('[7, "job9"]', r"trace\[1\]\[1\] = 'job9' is unknown"),
+        ('[1, "job1"]', r"trace\[1\] comes at 1; must be 2 to"),
+        ('["job1"]', r"trace\[1\] = \['job1'\]; give \[tick, job\]"),
+    ):
+        (tmp_path / "b.json").write_text(text.replace('[7, "job1"]', wrong))
+        with pytest.raises(InstanceError, match=message):
+            read_json(tmp_path / "b.json")
+    with pytest.raises(ConfigError, match="ten: arrivals=trace, and the workload has no trace"):
+        SocSimulator([ten_ticks()], arrivals="trace")

@@ -6,9 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 import workloads
 from soc_plays import BANK, STATIC_BANK, STATIC_VARIANTS, VARIANTS, follow, started, streaming
 
+from rlsched.agents.policy import GraphPolicy, TorchPolicy
+from rlsched.config.schema import AgentConfig
 from rlsched.core.gym import SimulatorVectorEnv
 from rlsched.envs.soc.observation import GRAPH
 from rlsched.envs.soc.power import power_table
@@ -25,7 +28,7 @@ ENDS = {
     "task__on__pe": ("task", "pe"),
     "task__of__job": ("task", "job"),
 }
-WATTS = {"power": np.float32(1.5)}
+WATTS, HERE = {"power": np.float32(1.5)}, {"is_present": 1}
 
 
 def forked() -> Workload:
@@ -65,9 +68,10 @@ def test_hand_checked_features_as_a_task_is_chosen():
     assert (sim.state.clock[0], sim.state.phase[0]) == (2, CHOOSE_TASK)
     candidate = {"is_candidate": 1, "is_ready": 1, "until_end": 3, "fastest": 3, "mean": 3}
     candidate |= {"rank": 3, "tail": 3, "num_ways": 2, "best_end": 3, "best_time": 3, "regret": 2}
+    candidate |= HERE
     assert seen(sim, "task") == [{}, candidate, candidate, {}, {}, {}]
     assert seen(sim, "job") == [
-        {"age": 2, "until_end": 3, "critical_path": 5, "num_left": 2, "num_ready": 2},
+        {"age": 2, "until_end": 3, "critical_path": 5, "num_left": 2, "num_ready": 2} | HERE,
         {},
     ]
     both = {"capacity": 1, "demand": 6} | WATTS
@@ -97,7 +101,7 @@ def test_hand_checked_features_as_a_pe_is_chosen():
     assert (sim.state.clock[0], sim.state.phase[0], sim.state.row[0]) == (4, CHOOSE_PE, 3)
     first, running, bound, chosen, pending, also = seen(sim, "task")
     assert first == {}
-    still = {"fastest": 3, "mean": 3, "rank": 3, "tail": 3, "num_ways": 2}
+    still = {"fastest": 3, "mean": 3, "rank": 3, "tail": 3, "num_ways": 2} | HERE
     assert running == still | {"is_running": 1, "until_end": 1, "slack": 2}
     assert bound == still | {"is_bound": 1, "until_end": 3}
     assert chosen == {
@@ -115,12 +119,13 @@ def test_hand_checked_features_as_a_pe_is_chosen():
         "best_time": 2,
         "regret": 2,
         "delay": 1,
+        "is_present": 1,
     }
     waits = {"is_pending": 1, "until_begin": 2, "until_end": 5, "num_missing": 1}
     assert pending == also == still | waits
     assert seen(sim, "job") == [
-        {"age": 4, "until_end": 3, "excess": 2, "critical_path": 5, "num_left": 2},
-        {"until_end": 5, "critical_path": 5, "num_left": 3, "num_ready": 1},
+        {"age": 4, "until_end": 3, "excess": 2, "critical_path": 5, "num_left": 2} | HERE,
+        {"until_end": 5, "critical_path": 5, "num_left": 3, "num_ready": 1} | HERE,
     ]
     common = {"is_candidate": 1, "capacity": 1, "demand": 8, "time": 2} | WATTS
     assert seen(sim, "pe") == [
@@ -241,3 +246,20 @@ def check_rows(sim: SocSimulator) -> None:
     jobs = (sim.state.slot_job >= 0)[running]
     assert (obs["job"][running].any(axis=2) == jobs).all()
     np.testing.assert_array_equal(obs["context"][running, 2], jobs.sum(axis=1))
+
+
+def test_a_policy_scores_a_system_the_same_whatever_else_is_in_the_bank():
+    """Larger workloads and longer queues of others are padding, which no choice may depend on."""
+    torch.manual_seed(0)
+    network = GraphPolicy(GRAPH, AgentConfig(hidden=8, aggr="mean")).eval()
+    alone = SocSimulator([BANK[0]], 1, queue=2, scale="9")
+    among = SocSimulator([BANK[0], *BANK[1:]], 1, queue=5, scale="9")
+    among.host_work.queue[:] = 2
+    for sim in (alone, among):
+        sim.reset(seed=3, instances=[0])
+    for _ in range(12):
+        scores = [TorchPolicy(network).scores(sim)[0] for sim in (alone, among)]
+        legal = [np.flatnonzero(np.isfinite(row)) for row in scores]
+        np.testing.assert_allclose(scores[0][legal[0]], scores[1][legal[1]], atol=1e-5)
+        for sim, rows in zip((alone, among), legal, strict=True):
+            sim.step(rows[[-1]])

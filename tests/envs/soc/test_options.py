@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import workloads
 from soc_plays import streaming
@@ -35,8 +36,8 @@ def test_an_unknown_option_is_refused(options, message):
         ({"num_envs": 0}, "num_envs=0; must be >= 1"),
         ({"device": "tpu"}, "device='tpu'; allowed: cpu, cuda"),
         ({"dvfs": "ondemand"}, "dvfs='ondemand'; give performance, powersave, choose, or a freq"),
-        ({"queue": 0}, "queue=0; must be 1 to 64 jobs"),
-        ({"queue": 65}, "queue=65; must be 1 to 64 jobs"),
+        ({"queue": 0}, "queue='0'; give a number of 1 to 64"),
+        ({"queue": 65}, "queue='65'; give a number of 1 to 64"),
         ({"length": -1}, "length=-1; must be 0 to"),
         ({"num_jobs": 1 << 30}, f"num_jobs={1 << 30}; must be 0 to {(1 << 30) - 1}"),
         ({"length": 0}, "length=0 and num_jobs=0: the episode would never end"),
@@ -105,3 +106,18 @@ def test_a_choice_that_is_masked_is_refused():
 def test_without_observing_there_is_no_observation():
     with pytest.raises(ConfigError, match="observe=False"):
         SocSimulator([workloads.fork()], observe=False).observation()
+
+
+def test_instances_draw_how_many_jobs_they_have_room_for():
+    sim = SocSimulator([workloads.fork()] * 40, 40, queue="2-5", scale="1")
+    room = sim.host_work.queue
+    assert set(room.tolist()) == {2, 3, 4, 5}
+    sim.reset(instances=np.arange(40))
+    assert np.array_equal(sim.state.num_active, room)
+
+
+def test_a_plan_is_no_system_at_work():
+    sim = SocSimulator([workloads.fork()], mode="static")
+    sim.reset(seed=0)
+    with pytest.raises(ConfigError, match="mode=static is no system at work"):
+        sim.snapshot()

@@ -124,3 +124,10 @@ def test_impossible_weights_are_refused(weights):
 def test_a_workload_without_jobs_is_refused():
     with pytest.raises(InstanceError, match="0 jobs; must be 1 to 1000"):
         replace(workloads.fork(), jobs=())
+
+
+def test_a_job_whose_times_add_up_beyond_the_clock_is_refused():
+    ticks = 100_000_000
+    with pytest.raises(InstanceError, match="takes 600000000 ticks on the slowest PEs; at most"):
+        workloads.static("long", [(ticks,)] * 6)
+    assert workloads.static("long", [(ticks,)] * 5).jobs[0].num_tasks == 5
