@@ -279,22 +279,22 @@ class SocSimulator(BankSimulator):
             raise ConfigError(
                 f"dvfs={dvfs!r}; give {PERFORMANCE}, {POWERSAVE}, {CHOOSE}, or a frequency in MHz."
             )
-        is_endless = mode == "streaming" and arrivals != "trace" and not length and not num_jobs
-        if is_endless:
-            raise ConfigError(
-                "length=0 and num_jobs=0: the episode would never end; set one of them."
-            )
-        _check_numbers(mode, length, num_jobs, warmup)
+        _check_numbers(mode, arrivals, length, num_jobs, warmup)
         self.mode, is_static = mode, MODES[mode] == STATIC
         live = max((len(w.live.jobs) for w in instances if w.live), default=0)
         rooms = parse_range("queue", str(queue), 1, MAX_QUEUE)
+        if rooms[0] % 1 or rooms[1] % 1:
+            raise ConfigError(f"queue={queue!r}; give whole numbers of jobs, as 3 or 3-8.")
         if live > rooms[1] or (is_static and live):
             raise ConfigError(
                 f"a system with {live} jobs at work needs mode=streaming and queue>={live}."
             )
         for w in instances:
             if arrivals == "trace" and not w.trace and not is_static:
-                raise ConfigError(f"{w.name}: arrivals=trace, and the workload has no trace.")
+                raise ConfigError(
+                    f"{w.name}: arrivals=trace, and the workload has no trace; put "
+                    "one into its JSON, or use arrivals=poisson."
+                )
         gaps, noises = (
             parse_range("scale", scale, 0.001, MAX_GAP),
             parse_range("noise", noise, 0, 2),
@@ -510,9 +510,12 @@ def parse_range(key: str, text: str, least: float, most: float) -> tuple[float, 
     return low, high
 
 
-def _check_numbers(mode: str, length: int, num_jobs: int, warmup: int) -> None:
+def _check_numbers(mode: str, arrivals: str, length: int, num_jobs: int, warmup: int) -> None:
     for key, value in (("length", length), ("num_jobs", num_jobs), ("warmup", warmup)):
         if not 0 <= value < NEVER:
             raise ConfigError(f"{key}={value}; must be 0 to {NEVER - 1}.")
+    is_open = mode == "streaming" and arrivals != "trace"
+    if is_open and not length and not num_jobs:
+        raise ConfigError("length=0 and num_jobs=0: the episode would never end; set one of them.")
     if mode == "streaming" and length and warmup >= length:
         raise ConfigError(f"warmup={warmup}; must be less than length={length}.")

@@ -41,7 +41,7 @@ def test_a_choice_is_kept_once_its_task_has_ended():
     assert set(finished.rows().tolist()) == set(np.flatnonzero(kept.ravel()).tolist())
 
 
-def test_all_choices_of_episodes_that_ended_are_kept():
+def test_what_is_learned_from_has_its_whole_return_whatever_lambda():
     sim = streaming(workloads.fork(), workloads.fork(), num_jobs=2)
     collector = Collector(sim, 0, matching="task")
     rollout = collector.collect(uniform, 64, 0.9, 0.5)

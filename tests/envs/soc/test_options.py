@@ -38,6 +38,7 @@ def test_an_unknown_option_is_refused(options, message):
         ({"dvfs": "ondemand"}, "dvfs='ondemand'; give performance, powersave, choose, or a freq"),
         ({"queue": 0}, "queue='0'; give a number of 1 to 64"),
         ({"queue": 65}, "queue='65'; give a number of 1 to 64"),
+        ({"queue": "2.5"}, "queue='2.5'; give whole numbers of jobs"),
         ({"length": -1}, "length=-1; must be 0 to"),
         ({"num_jobs": 1 << 30}, f"num_jobs={1 << 30}; must be 0 to {(1 << 30) - 1}"),
         ({"length": 0}, "length=0 and num_jobs=0: the episode would never end"),
