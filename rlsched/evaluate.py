@@ -28,7 +28,9 @@ def evaluate(config: EvaluateConfig) -> None:
     from rlsched.evaluation.policies import check_policies
 
     found = problem(config.env.name)
-    policies = list(found.default_policies if config.policies is None else config.policies)
+    policies = config.policies
+    if policies is None:
+        policies = list(found.default_policies(config.env))
     check_policies(policies, found, config.env)
     from rlsched.evaluation.compare import PolicySpec, compare
     from rlsched.evaluation.table import rich_table

@@ -77,14 +77,14 @@ def finish(config: TrainConfig, folder: Path) -> None:
     best = folder / "checkpoint/best"
     console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH)
     found = problem(config.env.name)
-    specs = [PolicySpec(name) for name in found.default_policies]
-    specs += [
+    trained = [
         PolicySpec(str(best), label="policy"),
         PolicySpec(f"{best}:{SEARCH}", label=f"policy:{SEARCH}"),
     ]
     parts = {"trained size": config.env, "larger, never seen": found.larger(config.env)}
     text = [f"# {folder.name}"]
     for title, env in parts.items():
+        specs = [PolicySpec(name) for name in found.default_policies(env)] + trained
         out = folder / "evaluation" / title.split(",")[0].replace(" ", "-")
         table = compare(
             found, env, specs, out, num_instances=NUM_COMPARED, seed=config.seed, console=console

@@ -18,6 +18,18 @@ settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Keep the tests of one folder in one worker: each environment is compiled once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFolder(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid.split("::")[0].rpartition("/")[0]
+
+    return ByFolder(config, log)
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of public data sets; tests that need it skip where it is absent."""

@@ -215,7 +215,7 @@ class Run:
     def _best_rule(self) -> tuple[str, float]:
         """Return the best of the standard rules on the held-out instances, with its mean metric."""
         scores = {}
-        for name in self.problem.default_policies:
+        for name in self.problem.default_policies(self.config.env):
             rule = self.problem.rules[name](self.config.env)
             scores[name] = _score(self.validation, rule)
         pick = min if self.sim.lower_is_better else max

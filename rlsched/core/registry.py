@@ -51,7 +51,8 @@ class Problem:
             unnamed.
         sizes: ``sizes(config)`` -> three configs, small to large, for checks at any size.
         larger: ``larger(config)`` -> config of the real size on which a trained policy is shown.
-        default_policies: what a comparison contains unless told otherwise.
+        default_policies: ``default_policies(config)`` -> names of the rules that a comparison has
+            unless told otherwise.
         dispatch: ``dispatch(config, policy, input, limit, budget_s, seed)`` -> JSON-ready plan.
         portfolio: ``portfolio(config, policy, time_limit_s)`` -> the Policy that dispatch is under
             a budget.
@@ -75,7 +76,7 @@ class Problem:
     teachers: dict[str, Callable[..., Any]]
     sizes: Callable[..., list]
     larger: Callable[..., Any]
-    default_policies: tuple[str, ...]
+    default_policies: Callable[[Any], tuple[str, ...]]
     dispatch: Callable[..., dict]
     portfolio: Callable[..., Any]
     plot: Callable[..., Any]

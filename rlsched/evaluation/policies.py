@@ -11,7 +11,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from rlsched.core.errors import CheckpointError, UnknownName
-from rlsched.core.lanes import num_threads
 from rlsched.core.names import ONNX, split_name, with_suffixes
 from rlsched.core.policy import Guide, Policy
 from rlsched.core.registry import Problem
@@ -93,7 +92,8 @@ def load_policy(path: str | Path, device: str = "cpu") -> Policy:
 
     from rlsched.agents import checkpoint
 
-    torch.set_num_threads(num_threads())  # torch's own default starves small machines
+    # One graph is small work: threads that wait for each other on a busy machine take 100 x longer.
+    torch.set_num_threads(1)
     return checkpoint.load_policy(path, device)
 
 

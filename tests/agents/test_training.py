@@ -28,7 +28,7 @@ from pathlib import Path
 from rlsched.agents import training
 from rlsched.config.schema import AgentConfig, TrainConfig, TrainerConfig
 from rlsched.envs.vmr import problem as vmr
-vmr.PROBLEM = replace(vmr.PROBLEM, default_policies=("random",))
+vmr.PROBLEM = replace(vmr.PROBLEM, default_policies=lambda config: ("random",))
 c = json.loads(sys.argv[1])
 config = TrainConfig(
     vmr.VMRConfig(**c["env"]), TrainerConfig(**c["trainer"]), AgentConfig(**c["agent"])
@@ -41,7 +41,7 @@ training.train(config, Path(sys.argv[2]))
 def _cheap_comparison(monkeypatch):
     """Leave out the rules that take seconds: which rule is best is not the matter here."""
     real = registry.problem("vmr")
-    cheap = replace(real, default_policies=("random", "potential"))
+    cheap = replace(real, default_policies=lambda config: ("random", "potential"))
     monkeypatch.setattr(training, "problem", lambda name: cheap)
 
 
@@ -102,7 +102,9 @@ def test_the_default_teacher_is_the_environments_first_one(
     run_config, tmp_path, monkeypatch, names
 ):
     teachers = {name: lambda env, name=name: name for name in names}
-    taught = replace(registry.problem("vmr"), teachers=teachers, default_policies=("random",))
+    taught = replace(
+        registry.problem("vmr"), teachers=teachers, default_policies=lambda config: ("random",)
+    )
     monkeypatch.setattr(training, "problem", lambda name: taught)
     run_config.trainer.warm_start = "auto"
     run = training.Run(run_config, tmp_path)

@@ -41,4 +41,4 @@ def test_every_registered_problem_describes_itself(name):
     found = problem(name)
     assert (found.name, found.gym_id) == (name, GYM_IDS[name])
     assert gymnasium.spec(found.gym_id).kwargs == {"env": name}
-    assert set(found.default_policies) <= set(found.rules)
+    assert set(found.default_policies(found.config())) <= set(found.rules)

@@ -184,7 +184,7 @@ PROBLEM = Problem(
     },
     sizes=sizes,
     larger=larger,
-    default_policies=(
+    default_policies=lambda config: (
         "random",
         "spt",
         "lpt",

@@ -181,7 +181,7 @@ def _attempts(chosen: Policy, budget_s: float | None, sim: SocSimulator) -> list
         _warm_up(chosen, sim)
         return [chosen]
     base = Rule("etf") if isinstance(chosen, Planner) else chosen
-    better = Rollout(base)
+    better = Rollout(base, is_parallel=True)
     for policy in (chosen, better):
         _warm_up(policy, sim)
     return [chosen, Within(better, base, budget_s)]

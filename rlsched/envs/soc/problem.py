@@ -169,12 +169,19 @@ def larger(config: SocConfig) -> SocConfig:
     return replace(config, generator="mix-16x6", queue="8")
 
 
+def default_policies(config: SocConfig) -> tuple[str, ...]:
+    """Return the rules of a comparison; list schedulers plan single DAGs alone."""
+    if config.mode == "static":
+        return "random", "etf", "met", "online_heft", "heft", "cpop", "peft", "lookahead", "hbmct"
+    return "random", "etf", "etf_start", "eft", "met", "stf", "rr", "online_heft", "heft_rt"
+
+
 def _rollout(config: SocConfig) -> Teacher:
     return RolloutTeacher()
 
 
 def _portfolio(config: SocConfig, policy: Policy, time_limit_s: float) -> Policy:
-    return Within(Rollout(policy), policy, time_limit_s)
+    return Within(Rollout(policy, is_parallel=True), policy, time_limit_s)
 
 
 PROBLEM = Problem(
@@ -188,17 +195,7 @@ PROBLEM = Problem(
     teachers={"rollout": _rollout},
     sizes=sizes,
     larger=larger,
-    default_policies=(
-        "random",
-        "etf",
-        "etf_start",
-        "eft",
-        "met",
-        "stf",
-        "rr",
-        "online_heft",
-        "heft_rt",
-    ),
+    default_policies=default_policies,
     dispatch=dispatch,
     portfolio=_portfolio,
     plot=plot,

@@ -2,7 +2,8 @@
 
 Each of ``RULES`` makes a policy that plays any number of lanes. ``heft``, ``cpop``, ``peft``,
 ``lookahead``, ``min_min``, ``max_min``, ``hbmct`` and ``exact`` plan one DAG beforehand; the others
-choose task by task, in both modes. ``etf:rollout`` tries every pair of a ready task and a PE.
+choose task by task, in both modes. ``etf:rollout`` tries every pair of a ready task and a PE,
+``etf:parallel_rollout`` goes on from each by several rules.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from rlsched.envs.soc.priorities import PRIORITIES, RULES_OWN, choose_by_rule, p
 from rlsched.envs.soc.simulator import SocSimulator, random_choice
 from rlsched.envs.soc.state import CHOOSE_TASK
 
-ROLLOUT = re.compile(r"rollout")
-SUFFIXES = ("rollout",)
+ROLLOUT = re.compile(r"(parallel_)?rollout")
+SUFFIXES = ("rollout", "parallel_rollout")
+PARALLEL = ("etf", "online_heft", "eft", "met")
+"""Rules by which a parallel rollout goes on; they differ most where PEs are unlike."""
 LANES_AT_ONCE = 512
 """Copies that are played together."""
 
@@ -79,24 +82,30 @@ class ListScheduler(Planner):
 
 
 class Rollout(Policy):
-    """One-step rollout: finish the jobs in the system by a rule after every choice, take the best.
+    """One-step rollout: finish the jobs in the system by rules after every choice, take the best.
 
-    No arrivals are foreseen, and tasks take the times that are known. The rule's own choice wins
-    among equals.
+    No arrivals are foreseen, and tasks take the times that are known. The base policy's own choice
+    wins among equals.
 
-    Source: rollout policies, Bertsekas et al. (1997).
+    Args:
+        base: whose choice is preferred; where it is a rule, the jobs are finished by it.
+        is_parallel: finish them by each of ``PARALLEL`` too; what the best of them reaches counts.
+
+    Source: rollout policies, Bertsekas et al. (1997); parallel rollout, Chang et al. (2004).
     """
 
-    def __init__(self, base: Policy) -> None:
-        self.base, self.name = base, f"{base.name}:rollout"
+    def __init__(self, base: Policy, is_parallel: bool = False) -> None:
+        own = base.name if isinstance(base, Rule) else "etf"
+        self.base = base
+        self.name = f"{base.name}:{'parallel_' if is_parallel else ''}rollout"
         self.needs_observation = getattr(base, "needs_observation", True)
-        self.code = base.code if isinstance(base, Rule) else PRIORITIES.index("etf")
+        self.rules = (own, *(r for r in PARALLEL if is_parallel and r != own))
 
     def choose(self, sim: Simulator) -> NDArray[np.int32]:
         assert isinstance(sim, SocSimulator)
         choice = self.base.choose(sim)
         ways = ways_on(sim, choice)
-        cost = costs_of_ways(sim, ways, self.code)
+        cost = costs_of_ways(sim, ways, self.rules)
         best = np.full(sim.num_envs, np.inf)
         for lane, first, value in zip(ways.lane, ways.first[:, 0], cost, strict=True):
             if value < best[lane]:
@@ -134,18 +143,26 @@ def ways_on(sim: SocSimulator, preferred: NDArray[np.int32]) -> Ways:
     return Ways(np.array(lanes, np.int_), np.array(firsts, np.int32).reshape(-1, 2))
 
 
-def costs_of_ways(sim: SocSimulator, ways: Ways, rule: int) -> NDArray[np.float64]:
-    """Return (W,) latency or makespan that each way comes to if a rule goes on, no job arriving."""
-    out = np.zeros(len(ways.lane))
+def costs_of_ways(sim: SocSimulator, ways: Ways, rules: Sequence[str]) -> NDArray[np.float64]:
+    """Return (W,) latency or makespan that each way comes to, no job arriving.
+
+    Args:
+        sim: the lanes.
+        ways: from them.
+        rules: that go on from there; the best of them counts.
+    """
+    out = np.full(len(ways.lane), np.inf)
     for begin in range(0, len(out), LANES_AT_ONCE):
         rows = slice(begin, begin + LANES_AT_ONCE)
         lane = ways.lane[rows]
         copies = sim.like(len(lane), observe=False)
-        copies.adopt(sim, lane)
-        copies.hide_future()
-        play_by_rule(len(lane), copies.work, copies.state, ways.first[rows], rule)
-        total = copies.state.makespan if sim.mode == "static" else copies.state.latency
-        out[rows] = total
+        for rule in rules:
+            copies.adopt(sim, lane)
+            copies.hide_future()
+            code = PRIORITIES.index(rule)
+            play_by_rule(len(lane), copies.work, copies.state, ways.first[rows], code)
+            total = copies.state.makespan if sim.mode == "static" else copies.state.latency
+            np.minimum(out[rows], total, out=out[rows])
     return out
 
 
@@ -154,7 +171,8 @@ def costs_of_ways(sim: SocSimulator, ways: Ways, rule: int) -> NDArray[np.float6
 
 def variants(config: Any, policy: Policy, suffix: str) -> Policy | None:
     """Return what a suffix of this environment makes of a policy, None if it is none of its own."""
-    return Rollout(policy) if ROLLOUT.fullmatch(suffix) else None
+    found = ROLLOUT.fullmatch(suffix)
+    return Rollout(policy, is_parallel=bool(found[1])) if found else None
 
 
 def _rule(name: str) -> Callable[[Any], Policy]:

@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 
 from rlsched.core.policy import Teacher
 from rlsched.core.simulator import Simulator
-from rlsched.envs.soc.priorities import PRIORITIES
-from rlsched.envs.soc.rules import costs_of_ways, ways_on
+from rlsched.envs.soc.rules import PARALLEL, costs_of_ways, ways_on
 from rlsched.envs.soc.simulator import SocSimulator
 
 TEMPERATURE = 0.02
@@ -16,9 +15,9 @@ TEMPERATURE = 0.02
 
 
 class RolloutTeacher(Teacher):
-    """Every choice as likely as what comes of it is short if ETF goes on.
+    """Every choice as likely as what comes of it is short if the best of several rules goes on.
 
-    Source: rollout policies, Bertsekas et al. (1997); DAgger, Ross et al. (2011).
+    Source: parallel rollout, Chang et al. (2004); DAgger, Ross et al. (2011).
     """
 
     name = "rollout"
@@ -27,7 +26,7 @@ class RolloutTeacher(Teacher):
         assert isinstance(sim, SocSimulator)
         out = np.zeros((sim.num_envs, sim.num_choices), np.float32)
         ways = ways_on(sim, np.asarray(sim.action_mask).argmax(axis=1).astype(np.int32))
-        cost = costs_of_ways(sim, ways, PRIORITIES.index("etf"))
+        cost = costs_of_ways(sim, ways, PARALLEL)
         least = np.full(out.shape, np.inf)
         np.minimum.at(least, (ways.lane, ways.first[:, 0]), cost)
         best = least.min(axis=1, keepdims=True)

@@ -14,7 +14,7 @@ from rlsched.envs.soc.exact_policy import Exact
 from rlsched.envs.soc.instances import builtin_workload
 from rlsched.envs.soc.list_schedulers import STATIC
 from rlsched.envs.soc.priorities import PRIORITIES
-from rlsched.envs.soc.rules import RULES, ListScheduler, Rollout, Rule, variants
+from rlsched.envs.soc.rules import PARALLEL, RULES, ListScheduler, Rollout, Rule, variants
 from rlsched.envs.soc.simulator import SocSimulator
 from rlsched.envs.soc.workload import Workload
 from rlsched.evaluation.policies import resolve_policy
@@ -213,11 +213,12 @@ def test_mean_latencies_at_the_published_scales(scale, etf, met):
 # --- look-ahead -----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("is_parallel", [False, True])
 @pytest.mark.parametrize("mode", ["static", "streaming"])
-def test_rollout_is_never_worse_than_its_rule_where_nothing_unforeseen_comes(mode):
+def test_rollout_is_never_worse_than_its_rule_where_nothing_unforeseen_comes(mode, is_parallel):
     """Lane by lane: what the rule would do is always among what is tried."""
     costs = []
-    for policy in (Rule("etf"), Rollout(Rule("etf"))):
+    for policy in (Rule("stf"), Rollout(Rule("stf"), is_parallel)):
         sim = (
             static(*STATIC_BANK, observe=False)
             if mode == "static"
@@ -238,6 +239,15 @@ def test_rollout_is_better_than_etf_on_average_where_jobs_keep_coming():
         policy.play(sim)
         latency.append(sim.metrics()["latency"].mean())
     assert latency[1] <= latency[0]
+
+
+def test_parallel_rollout_is_never_worse_than_any_of_its_rules_where_nothing_unforeseen_comes():
+    costs = []
+    for policy in (*map(Rule, PARALLEL), Rollout(Rule("rr"), is_parallel=True)):
+        sim = static(*STATIC_BANK, observe=False)
+        policy.play(sim)
+        costs.append(sim.metrics()[sim.metric])
+    assert (costs[-1] <= np.min(costs[:-1], axis=0)).all()
 
 
 def test_rollout_does_not_foresee_arrivals_and_noise():
@@ -272,14 +282,18 @@ def test_every_rule_has_its_name_and_plays_a_static_lane(name):
 
 
 def test_rollout_is_a_suffix_of_any_policy():
-    made = resolve_policy("met:rollout", SOC, SOC.config())
-    assert isinstance(made, Rollout)
-    assert made.name == "met:rollout"
+    for name, rules in (("met:rollout", {"met"}), ("met:parallel_rollout", {*PARALLEL})):
+        made = resolve_policy(name, SOC, SOC.config())
+        assert isinstance(made, Rollout)
+        assert (made.name, set(made.rules)) == (name, rules)
     assert variants(None, made, "beam_5") is None
 
 
-def test_the_default_policies_are_rules():
-    assert set(SOC.default_policies) <= RULES.keys()
+@pytest.mark.parametrize("mode", ["static", "streaming"])
+def test_the_default_policies_are_rules_of_the_mode(mode):
+    config = SOC.config(mode=mode)
+    for name in SOC.default_policies(config):
+        assert RULES[name](config).name == name
 
 
 def test_a_job_alone_takes_as_long_however_many_places_the_queue_has():

@@ -53,7 +53,8 @@ def test_following_the_teacher_is_never_worse_than_etf_where_nothing_unforeseen_
 
 
 def test_what_the_teacher_likes_best_is_what_rollout_takes():
-    sim, rollout = streaming(*BANK, num_jobs=2, queue=2, fill=True), Rollout(Rule("etf"))
+    sim = streaming(*BANK, num_jobs=2, queue=2, fill=True)
+    rollout = Rollout(Rule("etf"), is_parallel=True)
     for _ in range(6):
         targets, choice = RolloutTeacher().targets(sim), rollout.choose(sim)
         lanes = np.flatnonzero(~sim.terminated)
