@@ -5,8 +5,7 @@ where STOP may end an episode early, every state on the way is a result. Any gui
 environment. Where chance has a say, the copies meet another future than the real one, and plans are
 made anew at every decision.
 
-Source: risk-seeking evaluation of VM2RL (EuroSys 2025) for best of K; beam search as in operations
-research, one level per decision, duplicates dropped.
+Source: risk-seeking evaluation of VM2RL (EuroSys 2025) for best of K.
 """
 
 from __future__ import annotations
@@ -14,17 +13,18 @@ from __future__ import annotations
 import re
 import sys
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, count
 from time import perf_counter
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rlsched.core.beam import beam
 from rlsched.core.errors import ConfigError
 from rlsched.core.lanes import lanes
-from rlsched.core.policy import Expansion, Guide, Policy
+from rlsched.core.plans import FOREVER, Plan, Planner, copies_of, measured, roll
+from rlsched.core.policy import Guide, Policy
 from rlsched.core.rng import uniform
 from rlsched.core.simulator import Array, Simulator, host
 
@@ -32,8 +32,6 @@ SPEC = re.compile(
     r"(?P<kind>best_of|beam|lns)_(?:(?P<size>[1-9]\d{0,5})|(?P<seconds>\d+(?:\.\d+)?)s)"
 )
 SECONDS = re.compile(r"(?P<seconds>\d+(?:\.\d+)?)s")
-BRANCHING = 32
-"""Ways on that a beam looks at per state."""
 NUM_KEPT = 10
 """Choices that a rollout samples from: VM2RL keeps probabilities above the .995 quantile of 2,089
 VMs and the .98 quantile of 558 NUMA nodes, which is about ten of each and holds at other sizes too.
@@ -43,53 +41,6 @@ DROPPED = 0.1, 0.5
 """Least and most share of a plan's decisions that large neighbourhood search drops."""
 WIDTHS = 8, 32, 128, 512, 2048
 """Of a beam under a budget, one after another."""
-FOREVER = float("inf")
-
-
-class Plan(NamedTuple):
-    """What a search found: its cost (the metric, lower is better) and the choices to it."""
-
-    cost: float
-    choices: tuple[int, ...]
-
-
-class Planner(Policy):
-    """A policy that works out a lane's whole plan before it plays it.
-
-    Where chance may undo the plan, it plays only the first choice of each plan.
-    """
-
-    @abstractmethod
-    def plan(self, sim: Simulator, lane: int) -> Sequence[int]:
-        """Return the choices to make from a lane's present state, which is left as it is."""
-
-    def choose(self, sim: Simulator) -> NDArray[np.int32]:
-        """Return the first choice of each lane's plan; plans anew every time.
-
-        A lane that has ended, or has only one way on, needs no plan.
-        """
-        mask = host(sim.action_mask)
-        choice = mask.argmax(axis=1).astype(np.int32)
-        for lane in np.flatnonzero(~host(sim.terminated) & (mask.sum(axis=1) > 1)):
-            plan = self.plan(sim, int(lane))
-            choice[lane] = plan[0] if plan else sim.num_choices - 1
-        return choice
-
-    def play(self, sim: Simulator) -> int:
-        if sim.is_stochastic:
-            return super().play(sim)
-        return replay(sim, [self.plan(sim, lane) for lane in range(sim.num_envs)])
-
-
-def replay(sim: Simulator, plans: Sequence[Sequence[int]]) -> int:
-    """Play one plan per lane, then STOP; return the number of rounds."""
-    rounds = 0
-    while not host(sim.terminated).all():
-        stop = sim.num_choices - 1
-        choice = [plan[rounds] if rounds < len(plan) else stop for plan in plans]
-        sim.step(np.array(choice, np.int32))
-        rounds += 1
-    return rounds
 
 
 class Searched(Planner):
@@ -222,35 +173,8 @@ def rollout(sim: Simulator, lane: int, policy: Policy, deadline: float = FOREVER
     if isinstance(policy, Searched):
         return list(policy.improve(sim, lane, deadline))[-1]
     if isinstance(policy, Planner):
-        return _measured(sim, lane, policy.plan(sim, lane))
-    return _roll(sim, lane, 1, policy, lambda copies, _: policy.choose(copies), deadline)
-
-
-def _measured(sim: Simulator, lane: int, choices: Sequence[int]) -> Plan:
-    """Return a plan that is given as choices, cut where the metric is best."""
-    steps = iter([*choices, sim.num_choices - 1])
-    return _roll(sim, lane, 1, None, lambda *_: np.array([next(steps)], np.int32), FOREVER)
-
-
-def _roll(
-    sim: Simulator,
-    lane: int,
-    num: int,
-    policy: Policy | None,
-    choose: Callable[[Simulator, int], NDArray[np.int32]],
-    deadline: float,
-) -> Plan:
-    """Play ``num`` copies of a lane to the end and return the best plan met on the way."""
-    copies = _copies(sim, lane, policy, num)
-    best_cost, best_round, best_lane = float(_costs(copies)[0]), 0, 0
-    taken = list[NDArray[np.int32]]()
-    while not host(copies.terminated).all() and perf_counter() < deadline:
-        taken.append(choose(copies, len(taken)))
-        copies.step(taken[-1])
-        cost = _costs(copies)
-        if cost.min() < best_cost:
-            best_cost, best_round, best_lane = float(cost.min()), len(taken), int(cost.argmin())
-    return Plan(best_cost, tuple(int(c[best_lane]) for c in taken[:best_round]))
+        return measured(sim, lane, policy.plan(sim, lane))
+    return roll(sim, lane, 1, policy, lambda copies, _: policy.choose(copies), deadline)
 
 
 # --- best of K ------------------------------------------------------------------------------------
@@ -273,7 +197,7 @@ def best_of(
     def choose(copies: Simulator, event: int) -> NDArray[np.int32]:
         return _sample(guide, copies, seed, event)
 
-    return _roll(sim, lane, num, guide, choose, deadline)
+    return roll(sim, lane, num, guide, choose, deadline)
 
 
 def _sample(guide: Guide, sim: Simulator, seed: int, event: int) -> NDArray[np.int32]:
@@ -360,153 +284,15 @@ def recreate(
             out = np.where(out < 0, _sample(guide, copies, seed, event), out)
         return out
 
-    return _roll(sim, lane, num, guide, choose, deadline)
+    return roll(sim, lane, num, guide, choose, deadline)
 
 
 def _decisions(sim: Simulator, lane: int, choices: Sequence[int]) -> list[tuple[int, ...]]:
     """Return a plan cut into decisions: choices from one state where STOP is legal to the next."""
-    copy, out = _copies(sim, lane, None, 1), list[list[int]]()
+    copy, out = copies_of(sim, lane, None, 1), list[list[int]]()
     for choice in choices:
         if host(copy.action_mask)[0, -1]:
             out.append([])
         out[-1].append(choice)
         copy.step(np.array([choice], np.int32))
     return [tuple(d) for d in out]
-
-
-# --- beam -----------------------------------------------------------------------------------------
-
-
-def beam(sim: Simulator, lane: int, guide: Guide, width: int, deadline: float = FOREVER) -> Plan:
-    """Return the best plan a beam of the given width meets, stopping early included.
-
-    Args:
-        sim: the simulator.
-        lane: where to start from.
-        guide: its gains (or log probabilities, summed) rank the states.
-        width: W, states kept per level.
-        deadline: ``perf_counter`` time after which no further level is begun.
-    """
-    front = _copies(sim, lane, guide, width)
-    alive = (np.arange(width) == 0) & ~host(front.terminated)
-    rank = np.zeros(width)
-    best_cost, best_lane, tree = float(_costs(front)[0]), 0, list[_Level]()
-    best_depth = 0
-    while alive.any() and perf_counter() < deadline:
-        ways = guide.expand(front, BRANCHING) or _expand(guide, front)
-        worth = guide.value(front) if guide.is_gain else None
-        base = rank if worth is None else worth
-        scores = np.where(alive[:, None], base[:, None] + ways.scores, -np.inf)
-        picked = _select(scores, ways.keys, width)
-        if not len(picked):
-            break
-        parent, way = _settle(*np.divmod(picked, scores.shape[1]), width)
-        front.fork(parent)
-        choices = ways.choices[parent, way]
-        for depth in range(choices.shape[1]):
-            front.step(choices[:, depth])
-        rank = scores[parent, way]
-        alive = ~_copied(parent, way) & ~host(front.terminated)
-        tree.append(_Level(parent, choices))
-        cost = _costs(front)
-        if cost.min() < best_cost:
-            best_cost, best_depth, best_lane = float(cost.min()), len(tree), int(cost.argmin())
-    return Plan(best_cost, _trace(tree[:best_depth], best_lane))
-
-
-class _Level(NamedTuple):
-    parent: NDArray[np.int_]
-    choices: NDArray[np.int32]
-
-
-def _expand(guide: Guide, sim: Simulator) -> Expansion:
-    """Return the best single choices of each lane."""
-    scores = guide.scores(sim).astype(np.float64)
-    if sim.can_stop:
-        scores[:, -1] = -np.inf  # a plan may stop anywhere; only going on needs a place in the beam
-    if not guide.is_gain:
-        high = np.maximum(scores.max(axis=1, keepdims=True), -1e300)
-        scores -= high + np.log(np.exp(scores - high).sum(axis=1, keepdims=True) + 1e-300)
-    B, K = sim.num_envs, min(4 * BRANCHING, sim.num_choices)
-    best, choices = np.empty((B, K)), np.zeros((B, K), np.int32)
-    best_choices(B, scores, best, choices)
-    return Expansion(choices[:, :, None], best, sim.keys_after(choices))
-
-
-@lanes
-def best_choices(lane: int, scores: Array, best: Array, choices: Array) -> None:
-    """Find a lane's best choices, descending; -inf where there are too few."""
-    last = best.shape[1] - 1
-    for j in range(last + 1):
-        best[lane, j] = -np.inf
-    for a in range(scores.shape[1]):
-        score = scores[lane, a]
-        if score > best[lane, last]:
-            j = last
-            while j > 0 and best[lane, j - 1] < score:
-                best[lane, j], choices[lane, j] = best[lane, j - 1], choices[lane, j - 1]
-                j -= 1
-            best[lane, j], choices[lane, j] = score, a
-
-
-def _select(
-    scores: NDArray[np.float64], keys: NDArray[np.int64] | None, width: int
-) -> NDArray[np.int_]:
-    """Return the flat indices of the best ways on, no key twice, in the order of their scores."""
-    order = np.argsort(-scores, axis=None, kind="stable")
-    order = order[: np.count_nonzero(scores > -np.inf)]
-    if keys is not None:
-        _, first = np.unique(keys.reshape(-1)[order], return_index=True)
-        order = order[np.sort(first)]
-    return order[:width]
-
-
-def _settle(
-    parent: NDArray[np.int_], way: NDArray[np.int_], width: int
-) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
-    """Give each child a lane: a parent's first child stays in its lane, so that less is copied.
-
-    Lanes left over repeat the best child.
-    """
-    _, first = np.unique(parent, return_index=True)
-    lane = np.full(len(parent), -1)
-    lane[first] = parent[first]
-    lane[lane < 0] = np.setdiff1d(np.arange(width), parent)[: len(parent) - len(first)]
-    parents, ways = np.full(width, parent[0]), np.full(width, way[0])
-    parents[lane], ways[lane] = parent, way
-    return parents, ways
-
-
-def _copied(parent: NDArray[np.int_], way: NDArray[np.int_]) -> NDArray[np.bool_]:
-    """Return which lanes repeat a child that an earlier lane holds."""
-    _, first = np.unique(np.stack([parent, way]), axis=1, return_index=True)
-    out = np.ones(len(parent), np.bool_)
-    out[first] = False
-    return out
-
-
-def _trace(tree: Sequence[_Level], lane: int) -> tuple[int, ...]:
-    """Return the choices that lead to a lane of the last level."""
-    plan: list[int] = []
-    for level in reversed(tree):
-        plan[:0] = level.choices[lane].tolist()
-        lane = int(level.parent[lane])
-    return tuple(plan)
-
-
-# --- both -----------------------------------------------------------------------------------------
-
-
-def _copies(sim: Simulator, lane: int, policy: Policy | None, num: int) -> Simulator:
-    copies = sim.like(num, observe=getattr(policy, "needs_observation", False))
-    copies.adopt(sim, np.full(num, lane))
-    if sim.is_stochastic:
-        copies.hide_future()
-    return copies
-
-
-def _costs(sim: Simulator) -> NDArray[np.float64]:
-    """Return (B,) metric, lower is better; infinite where a lane may not end."""
-    metric = sim.metrics()[sim.metric].astype(np.float64)
-    may_end = host(sim.terminated) | (host(sim.action_mask)[:, -1] & sim.can_stop)
-    return np.where(may_end, metric if sim.lower_is_better else -metric, FOREVER)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rlsched.core.plans import Planner
 from rlsched.core.policy import Guide
 from rlsched.core.rng import bits
-from rlsched.core.search import Beam, BestOf, Planner, rollout
+from rlsched.core.search import Beam, BestOf, rollout
 from rlsched.core.simulator import Simulator
 
 OTHER_COINS = 99

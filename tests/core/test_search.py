@@ -10,10 +10,13 @@ from time import perf_counter
 import numpy as np
 import pytest
 
+from rlsched.core import beam as beams
 from rlsched.core import search
+from rlsched.core.beam import beam
 from rlsched.core.errors import ConfigError
+from rlsched.core.plans import replay
 from rlsched.core.policy import Guide
-from rlsched.core.search import LNS, Beam, BestOf, beam, best_of, recreate, rollout, with_search
+from rlsched.core.search import LNS, Beam, BestOf, best_of, recreate, rollout, with_search
 from rlsched.envs.vmr.instances import generate_cluster, generator_config
 from rlsched.envs.vmr.potential import Potential
 from rlsched.envs.vmr.rules import HA, Random
@@ -46,7 +49,7 @@ def lane(cluster=CLUSTERS[0], limit=8, **options) -> VMRSimulator:
 
 
 def ends_at(sim: VMRSimulator, choices) -> float:
-    search.replay(sim, [choices])
+    replay(sim, [choices])
     return float(sim.metrics()[sim.metric][0])
 
 
@@ -111,16 +114,16 @@ def test_a_beam_keeps_no_state_twice():
     """Two independent moves in either order are one state; a beam of 2 then still holds two."""
     keys = np.array([[5, 7, 5], [7, 9, 5]])
     scores = np.array([[3.0, 2.0, 1.0], [2.5, 0.5, -np.inf]])
-    assert search._select(scores, keys, 4).tolist() == [0, 3, 4]
-    assert search._select(scores, None, 2).tolist() == [0, 3]
+    assert beams._select(scores, keys, 4).tolist() == [0, 3, 4]
+    assert beams._select(scores, None, 2).tolist() == [0, 3]
 
 
 def test_children_that_can_stay_in_their_parents_lane_do():
-    parents, ways = search._settle(np.array([2, 2, 0]), np.array([7, 8, 9]), 4)
+    parents, ways = beams._settle(np.array([2, 2, 0]), np.array([7, 8, 9]), 4)
     assert (parents[2], ways[2]) == (2, 7)
     assert (parents[0], ways[0]) == (0, 9)
     assert (parents[1], ways[1]) == (2, 8)
-    assert search._copied(parents, ways).tolist() == [False, False, False, True]
+    assert beams._copied(parents, ways).tolist() == [False, False, False, True]
 
 
 def test_ties_at_the_threshold_are_all_sampled_from():

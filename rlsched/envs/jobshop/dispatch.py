@@ -16,8 +16,9 @@ import numpy as np
 
 from rlsched.core.errors import InstanceError
 from rlsched.core.names import make_policy
+from rlsched.core.plans import Planner
 from rlsched.core.policy import Policy
-from rlsched.core.search import Planner, rollout
+from rlsched.core.search import rollout
 from rlsched.envs.jobshop.instances import Schedule, load_instances
 from rlsched.envs.jobshop.rules import RULES, SUFFIXES, Improved, variants
 from rlsched.envs.jobshop.simulator import JobShopSimulator

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from rlsched.core.errors import ConfigError, MissingExtra
 from rlsched.core.lanes import num_threads
+from rlsched.core.plans import Planner, replay
 from rlsched.core.policy import Policy
-from rlsched.core.search import Planner, replay
 from rlsched.core.simulator import Simulator
 from rlsched.envs.jobshop import exact
 from rlsched.envs.jobshop.interruptions import (

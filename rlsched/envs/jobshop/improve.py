@@ -24,8 +24,8 @@ from time import perf_counter
 import numpy as np
 
 from rlsched.core.lanes import helper, lanes
+from rlsched.core.plans import FOREVER
 from rlsched.core.rng import bits, uniform
-from rlsched.core.search import FOREVER
 from rlsched.core.simulator import Array, host
 from rlsched.envs.jobshop.order_moves import close_back, close_move, move, take_back
 from rlsched.envs.jobshop.orders import (

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlsched.core.errors import ConfigError
+from rlsched.core.plans import FOREVER, Planner
 from rlsched.core.policy import Guide, Policy
-from rlsched.core.search import FOREVER, Planner, rollout
+from rlsched.core.search import rollout
 from rlsched.core.simulator import Simulator, host
 from rlsched.envs.jobshop.exact_policy import Exact, Hindsight, Rolling
 from rlsched.envs.jobshop.improve import improve_plan

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from rlsched.core.errors import InstanceError
 from rlsched.core.names import make_policy
+from rlsched.core.plans import Planner
 from rlsched.core.policy import Policy
 from rlsched.core.registry import problem
-from rlsched.core.search import Planner, rollout
+from rlsched.core.search import rollout
 from rlsched.core.simulator import Simulator
 from rlsched.envs.soc.chart import bars_of
 from rlsched.envs.soc.instances import load_instances

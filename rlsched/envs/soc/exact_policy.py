@@ -9,7 +9,7 @@ import numpy as np
 
 from rlsched.core.errors import MissingExtra
 from rlsched.core.lanes import num_threads
-from rlsched.core.search import Planner, replay
+from rlsched.core.plans import Planner, replay
 from rlsched.core.simulator import Simulator
 from rlsched.envs.soc.dag import make_dag
 from rlsched.envs.soc.plans import choices_of

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlsched.core.errors import ConfigError
+from rlsched.core.plans import Planner, replay
 from rlsched.core.policy import Policy
-from rlsched.core.search import Planner, replay
 from rlsched.core.simulator import Simulator, host
 from rlsched.envs.soc.dag import make_dag
 from rlsched.envs.soc.exact_policy import Exact

@@ -21,10 +21,12 @@ from typing import Any
 
 import numpy as np
 
+from rlsched.core.beam import beam
 from rlsched.core.errors import InstanceError
 from rlsched.core.names import make_policy
+from rlsched.core.plans import Planner
 from rlsched.core.policy import Guide, Policy
-from rlsched.core.search import LNS_LANES, Planner, beam, recreate, rollout
+from rlsched.core.search import LNS_LANES, recreate, rollout
 from rlsched.core.simulator import Simulator
 from rlsched.envs.vmr import exact
 from rlsched.envs.vmr.cluster import BOTH, Cluster, Migration

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from rlsched.core.errors import MissingExtra
 from rlsched.core.lanes import helper, lanes
+from rlsched.core.plans import Planner
 from rlsched.core.policy import Guide, Policy
-from rlsched.core.search import Planner, rollout
+from rlsched.core.search import rollout
 from rlsched.core.simulator import Array, host
 from rlsched.envs.vmr import exact
 from rlsched.envs.vmr.cluster import AntiAffinitySet, Cluster, Migration
