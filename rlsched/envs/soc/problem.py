@@ -152,13 +152,17 @@ def load(config: SocConfig, path: str) -> list[Workload]:
 
 
 def sizes(config: SocConfig) -> list[SocConfig]:
-    """Return options of three sizes, for checks that a policy must pass at any size."""
+    """Return options of three sizes, for checks that a policy must pass at any size.
+
+    The second is a system whose PEs have several operating points.
+    """
     if config.mode == "static":
-        return [replace(config, generator=f"layered-{size}") for size in ("6x2", "15x4", "40x8")]
+        names = "layered-6x2", "gym_ds3/Top", "layered-40x8"
+        return [replace(config, generator=name) for name in names]
     small = replace(config, length=600, num_jobs=0)
     return [
-        replace(small, generator=f"mix-{size}", queue=str(queue))
-        for size, queue in (("5x2", 2), ("10x3", 3), ("16x6", 6))
+        replace(small, generator=name, queue=str(queue))
+        for name, queue in (("mix-5x2", 2), ("gym_ds3/Top", 3), ("mix-16x6", 6))
     ]
 
 
