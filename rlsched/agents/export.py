@@ -102,6 +102,7 @@ def write_onnx(network: GraphPolicy, sim: Simulator, out: Path) -> None:
         )
     assert program is not None
     model = program.model_proto
+    forget_traces(model)
     metadata = {GRAPH_KEY: network.graph.to_json(), VERSION_KEY: rlsched.__version__}
     onnx.helper.set_model_props(
         model, metadata | {"rlsched_agent": json.dumps(vars(network.config))}
@@ -110,6 +111,17 @@ def write_onnx(network: GraphPolicy, sim: Simulator, out: Path) -> None:
     partial = out.with_name(out.name + ".partial")
     onnx.save_model(model, str(partial))
     os.replace(partial, out)
+
+
+def forget_traces(model: onnx.ModelProto) -> None:
+    """Remove what the exporter notes beside each node: call stacks with paths of this machine."""
+    for graph in (model.graph, *model.functions):
+        del graph.metadata_props[:]
+        for node in graph.node:
+            del node.metadata_props[:]
+            node.doc_string = ""
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+        del value.metadata_props[:]
 
 
 def _dynamic_axes(graph: GraphSpec, name: str) -> dict[int, object]:

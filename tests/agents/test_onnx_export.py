@@ -44,6 +44,12 @@ def test_onnx_equals_torch_on_three_sizes_and_over_whole_episodes(pair):
     assert all(count > 0 for count in parity.choices)
 
 
+def test_the_file_names_no_path_of_the_machine(pair, exported):
+    content = (exported["folder"] / "policy.onnx").read_bytes()
+    assert b"rlsched/agents" not in content
+    assert b"site-packages" not in content
+
+
 @pytest.mark.parametrize("num_envs", [1, 3])
 def test_onnx_scores_any_number_of_lanes_and_any_size(num_envs, pair, small, make):
     network, onnx_policy, _ = pair

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rlsched.core.graph import EdgeType, Feature, GraphSpec, NodeType
 from rlsched.core.lanes import helper
-from rlsched.envs.soc.outlook import best_pe, delay, end_on, look_ahead
+from rlsched.envs.soc.outlook import best_pe, delay, end_on, look_ahead, rest_on
 from rlsched.envs.soc.state import (
     ABSENT,
     ARRIVING,
@@ -34,7 +34,7 @@ def _ticks(name: str, scale: float, doc: str) -> Feature:
 
 GRAPH = GraphSpec(
     env="soc",
-    version=2,
+    version=3,
     nodes=(
         NodeType(
             "task",
@@ -65,6 +65,9 @@ GRAPH = GraphSpec(
                 Feature(
                     "is_present", "1", 1, "the row holds a task, not finished or of a static plan"
                 ),
+                _ticks("best_over", 5, "candidates: until its job could be over, best over PEs"),
+                _ticks("later", 1, "candidates: best_end, than the least of all"),
+                _ticks("below", 5, "candidates: rank, than the highest of all"),
             ),
             is_choosable=True,
             presence="is_present",
@@ -102,6 +105,8 @@ GRAPH = GraphSpec(
                 _ticks("later", 1, "than where it ends first"),
                 _ticks("delay", 1, "by which that would move its job's earliest end"),
                 Feature("power", "W", 1, "with one task running"),
+                _ticks("over", 5, "until its job could be over if it ran here"),
+                _ticks("over_later", 1, "than where that is least"),
             ),
             is_choosable=True,
         ),
@@ -127,6 +132,7 @@ GRAPH = GraphSpec(
             (
                 _ticks("time", 1, "of the task there"),
                 _ticks("data", 2, "candidates: until its data would be there"),
+                _ticks("rest", 5, "from its end there to its job's, every PE free"),
             ),
         ),
         EdgeType("task", "of", "job"),
@@ -165,6 +171,7 @@ def observe_all(lane: int, c: Workloads, s: State) -> None:
         observe_pe(lane, c, s, p)
     for q in range(s.job.shape[1]):
         observe_slot(lane, c, s, q)
+    compare_candidates(lane, c, s)
     if s.phase[lane] == CHOOSE_PE and s.row[lane] >= 0:
         observe_ways(lane, c, s, s.row[lane])
     elif s.phase[lane] == CHOOSE_OPP and s.row[lane] >= 0:
@@ -204,7 +211,8 @@ def observe_slot(lane: int, c: Workloads, s: State, q: int) -> None:
         s.task_then_task_x[lane, e, 0] = 0.0
     for a in range(q * A, q * A + A):
         s.task_on_pe[lane, a, 0], s.task_on_pe[lane, a, 1] = N, P
-        s.task_on_pe_x[lane, a, 0], s.task_on_pe_x[lane, a, 1] = 0.0, 0.0
+        for x in range(s.task_on_pe_x.shape[2]):
+            s.task_on_pe_x[lane, a, x] = 0.0
     for t in range(tasks, T):
         for x in range(s.task.shape[2]):
             s.task[lane, q * T + t, x] = 0.0
@@ -273,9 +281,13 @@ def observe_candidate(lane: int, c: Workloads, s: State, row: int) -> None:
     """Write what becomes of a task that can be placed where it would end first."""
     now, best = s.clock[lane], best_pe(lane, c, s, row)
     end, second = end_on(lane, c, s, row, best), -1
+    over = end + rest_on(lane, c, s, row, best)
     for p in range(c.num_pes[s.instance[lane]]):
         other = end_on(lane, c, s, row, p) if p != best else -1
-        if other >= 0 and (second < 0 or other < second):
+        if other < 0:
+            continue
+        over = min(over, other + rest_on(lane, c, s, row, p))
+        if second < 0 or other < second:
             second = other
     s.task[lane, row, 16] = end - now
     s.task[lane, row, 17] = begin_on(lane, c, s, row, best) - now
@@ -284,9 +296,25 @@ def observe_candidate(lane: int, c: Workloads, s: State, row: int) -> None:
     s.task[lane, row, 20] = second - end if second >= 0 else 0
     s.task[lane, row, 21] = delay(lane, c, s, row, end)
     s.task[lane, row, 22] = now - s.ready_at[lane, row]
+    s.task[lane, row, 24] = over - now
     if row != s.row[lane]:
         s.pes[lane, best, 8] += 1.0
         s.pes[lane, best, 9] += s.task[lane, row, 18]
+
+
+@helper
+def compare_candidates(lane: int, c: Workloads, s: State) -> None:
+    """Write how far each task that can be placed is behind the first of them."""
+    first, highest = -1, 0.0
+    for row in range(s.task.shape[1]):
+        if s.status[lane, row] == READY:
+            highest = max(highest, s.task[lane, row, 10])
+            if first < 0 or s.task[lane, row, 16] < s.task[lane, first, 16]:
+                first = row
+    for row in range(s.task.shape[1]):
+        if s.status[lane, row] == READY:
+            s.task[lane, row, 25] = s.task[lane, row, 16] - s.task[lane, first, 16]
+            s.task[lane, row, 26] = highest - s.task[lane, row, 10]
 
 
 @helper
@@ -309,6 +337,7 @@ def observe_edges(lane: int, c: Workloads, s: State, row: int, pairs: int) -> in
             continue
         s.task_on_pe[lane, pairs, 0], s.task_on_pe[lane, pairs, 1] = row, p
         s.task_on_pe_x[lane, pairs, 0] = time
+        s.task_on_pe_x[lane, pairs, 2] = c.rest[i, k, t, p]
         if status == READY:
             s.task_on_pe_x[lane, pairs, 1] = data_time(lane, c, s, row, p, False) - s.clock[lane]
         if not is_placed and time == c.fastest[i, k, t]:
@@ -338,7 +367,7 @@ def observe_pe(lane: int, c: Workloads, s: State, p: int) -> None:
 def observe_ways(lane: int, c: Workloads, s: State, row: int) -> None:
     """Write what becomes of the task being placed on each PE."""
     now, best = s.clock[lane], best_pe(lane, c, s, row)
-    least = end_on(lane, c, s, row, best)
+    least, over = end_on(lane, c, s, row, best), now + s.task[lane, row, 24]
     for p in range(c.num_pes[s.instance[lane]]):
         end = end_on(lane, c, s, row, p)
         if end < 0:
@@ -349,6 +378,8 @@ def observe_ways(lane: int, c: Workloads, s: State, row: int) -> None:
         s.pes[lane, p, 13] = end - now
         s.pes[lane, p, 14] = end - least
         s.pes[lane, p, 15] = delay(lane, c, s, row, end)
+        s.pes[lane, p, 17] = end + rest_on(lane, c, s, row, p) - now
+        s.pes[lane, p, 18] = end + rest_on(lane, c, s, row, p) - over
 
 
 @helper

@@ -43,6 +43,13 @@ def end_on(lane: int, c: Workloads, s: State, row: int, p: int) -> int:
 
 
 @helper
+def rest_on(lane: int, c: Workloads, s: State, row: int, p: int) -> float:
+    """Return the ticks from a task's end on PE p to its job's if every PE were free (PEFT)."""
+    i, T = s.instance[lane], c.time.shape[2]
+    return c.rest[i, s.slot_kind[lane, row // T], row % T, p]
+
+
+@helper
 def best_pe(lane: int, c: Workloads, s: State, row: int) -> int:
     """Return the PE on which a task would end first, the lowest number among equals."""
     best, least = -1, 0

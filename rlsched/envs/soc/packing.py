@@ -66,6 +66,7 @@ def pack(
         prev_volume=z(K, E, dtype=np.float64),
         rank=z(K, T, dtype=np.float32),
         tail=z(K, T),
+        rest=z(K, T, P, dtype=np.float32),
         fastest=z(K, T),
         mean=z(K, T, dtype=np.float32),
         critical_path=z(K),
@@ -166,6 +167,9 @@ def _fill_job(out: Workloads, i: int, k: int, job: Job, workload: Workload) -> N
         ranks, tails = out.rank[i, k, after] + out.next_mean[i, k, rows], out.tail[i, k, after]
         out.rank[i, k, task] = out.mean[i, k, task] + ranks.max(initial=0.0)
         out.tail[i, k, task] = out.fastest[i, k, task] + tails.max(initial=0)
+        stay = np.where(can[after], out.rest[i, k, after, :P] + times[after], np.inf)
+        move = stay.min(axis=1, keepdims=True) + out.next_mean[i, k, rows, None]
+        out.rest[i, k, task, :P] = np.minimum(stay, move).max(axis=0, initial=0.0)
     out.critical_path[i, k] = max(1, int(out.tail[i, k, :T].max()))
 
 

@@ -61,6 +61,7 @@ class Workloads(NamedTuple):
     prev_volume: Array  # (I, K, E) float64
     rank: Array  # (I, K, T) float32, upward rank of HEFT
     tail: Array  # (I, K, T) int32, longest chain from here, itself included, fastest PEs, no data
+    rest: Array  # (I, K, T, P) float32, ticks from its end there to its job's, every PE free (PEFT)
     fastest: Array  # (I, K, T) int32, least time
     mean: Array  # (I, K, T) float32, mean time over the PEs that can run it
     critical_path: Array  # (I, K) int32, of the tails
@@ -260,7 +261,7 @@ def allocate(work: Workloads, num_envs: int, observe: bool, widths: dict[str, in
         task_then_task=z(Q * E * on, 2),
         task_then_task_x=z(Q * E * on, 1, dtype=np.float32),
         task_on_pe=z(Q * A * on, 2),
-        task_on_pe_x=z(Q * A * on, 2, dtype=np.float32),
+        task_on_pe_x=z(Q * A * on, 3, dtype=np.float32),
         task_of_job=z(N * on, 2),
         context=z(widths["context"] * on, dtype=np.float32),
         num_nodes=z(4 * on),

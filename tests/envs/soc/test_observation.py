@@ -8,13 +8,24 @@ import numpy as np
 import pytest
 import torch
 import workloads
-from soc_plays import BANK, STATIC_BANK, STATIC_VARIANTS, VARIANTS, follow, started, streaming
+from soc_plays import (
+    BANK,
+    STATIC_BANK,
+    STATIC_VARIANTS,
+    VARIANTS,
+    follow,
+    started,
+    static,
+    streaming,
+)
 
 from rlsched.agents.policy import GraphPolicy, TorchPolicy
 from rlsched.config.schema import AgentConfig
 from rlsched.core.gym import SimulatorVectorEnv
+from rlsched.envs.soc.dag import make_dag
 from rlsched.envs.soc.observation import GRAPH
 from rlsched.envs.soc.power import power_table
+from rlsched.envs.soc.ranks import optimistic_cost
 from rlsched.envs.soc.simulator import SocSimulator
 from rlsched.envs.soc.state import CHOOSE_OPP, CHOOSE_PE, CHOOSE_TASK
 from rlsched.envs.soc.workload import Pe, Workload
@@ -68,7 +79,7 @@ def test_hand_checked_features_as_a_task_is_chosen():
     assert (sim.state.clock[0], sim.state.phase[0]) == (2, CHOOSE_TASK)
     candidate = {"is_candidate": 1, "is_ready": 1, "until_end": 3, "fastest": 3, "mean": 3}
     candidate |= {"rank": 3, "tail": 3, "num_ways": 2, "best_end": 3, "best_time": 3, "regret": 2}
-    candidate |= HERE
+    candidate |= {"best_over": 3} | HERE
     assert seen(sim, "task") == [{}, candidate, candidate, {}, {}, {}]
     assert seen(sim, "job") == [
         {"age": 2, "until_end": 3, "critical_path": 5, "num_left": 2, "num_ready": 2} | HERE,
@@ -83,10 +94,10 @@ def test_hand_checked_features_as_a_task_is_chosen():
     ]
     assert edges(sim, "task__then__task") == {(0, 1): [2], (0, 2): [2]}
     assert edges(sim, "task__on__pe") == {
-        (1, 0): [3, 0],
-        (1, 1): [3, 2],
-        (2, 0): [3, 0],
-        (2, 1): [3, 2],
+        (1, 0): [3, 0, 0],
+        (1, 1): [3, 2, 0],
+        (2, 0): [3, 0, 0],
+        (2, 1): [3, 2, 0],
     }
     assert edges(sim, "task__of__job") == {(0, 0): [], (1, 0): [], (2, 0): []}
     assert sim.observation()["num_nodes"][0].tolist() == [6, 2, 2, 1]
@@ -94,7 +105,8 @@ def test_hand_checked_features_as_a_task_is_chosen():
 
 def test_hand_checked_features_as_a_pe_is_chosen():
     """At 4 task 1 runs on P1 until 5, task 2 is placed on P2 4-7, and the second job's task 0,
-    of 2 ticks, could begin at 5 or 7. Its job, of 5 ticks at best, would end at 10 or 12, not 9.
+    of 2 ticks, could begin at 5 or 7. Its job, of 5 ticks at best, would end at 10 or 12, not 9,
+    3 ticks after the task on either PE.
     """
     sim = streaming(forked(), num_jobs=2, queue=2, arrivals="fixed", scale="4")
     follow(sim, [6, 1, 6, 7])
@@ -120,6 +132,7 @@ def test_hand_checked_features_as_a_pe_is_chosen():
         "regret": 2,
         "delay": 1,
         "is_present": 1,
+        "best_over": 6,
     }
     waits = {"is_pending": 1, "until_begin": 2, "until_end": 5, "num_missing": 1}
     assert pending == also == still | waits
@@ -130,17 +143,23 @@ def test_hand_checked_features_as_a_pe_is_chosen():
     common = {"is_candidate": 1, "capacity": 1, "demand": 8, "time": 2} | WATTS
     assert seen(sim, "pe") == [
         common
-        | {"num_running": 1, "until_free": 1, "until_empty": 1, "begin": 1, "end": 3, "delay": 1},
+        | {"num_running": 1, "until_free": 1, "until_empty": 1, "begin": 1, "end": 3, "delay": 1}
+        | {"over": 6},
         common
         | {"num_bound": 1, "until_free": 3, "until_empty": 3, "begin": 3, "end": 5}
-        | {"later": 2, "delay": 3},
+        | {"later": 2, "delay": 3, "over": 8, "over_later": 2},
     ]
     assert seen(sim, "context") == [
         {"mean_time": np.float32(8 / 3), "critical_path": 5, "num_active": 2, "is_full": 1}
         | {"num_ready": 1, "is_pe": 1, "num_pes": 2, "busy_share": 0.5, "gap": 4}
     ]
     on = edges(sim, "task__on__pe")
-    assert (on[1, 0], on[2, 1], on[3, 0], on[3, 1]) == ([3, 0], [3, 0], [2, 0], [2, 0])
+    assert (on[1, 0], on[2, 1], on[3, 0], on[3, 1]) == (
+        [3, 0, 0],
+        [3, 0, 0],
+        [2, 0, 3],
+        [2, 0, 3],
+    )
     assert on.keys() == {(1, 0), (2, 1)} | {(t, p) for t in (3, 4, 5) for p in (0, 1)}
 
 
@@ -173,6 +192,22 @@ def test_hand_checked_features_of_a_static_plan():
     context = seen(sim, "context")[0]
     assert (context["is_static"], context["noise"]) == (1, np.float32(0.1))
     assert not {"gap", "can_wait"} & context.keys()
+
+
+def test_candidates_are_compared_with_the_first_of_them():
+    """Alone they would end at 4 and 2; their mean times, 6.5 and 4, are their ranks."""
+    sim = static(workloads.static("two", [(4, 9), (6, 2)]))
+    one, other = seen(sim, "task")
+    assert (one["later"], "below" in one) == (2, False)
+    assert ("later" in other, other["below"]) == (False, 2.5)
+
+
+@pytest.mark.parametrize("workload", STATIC_BANK, ids=lambda w: w.name)
+def test_rest_is_the_optimistic_cost_table(workload):
+    dag = make_dag(workload)
+    rest = static(workload).host_work.rest[0, 0, : dag.num_tasks, : dag.num_pes]
+    can = dag.supported
+    np.testing.assert_allclose(rest[can], optimistic_cost(dag)[can], rtol=1e-5)
 
 
 def test_context_says_what_an_episode_is_like():
