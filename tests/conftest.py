@@ -49,7 +49,7 @@ def run_python() -> Callable[..., str]:
             text=True,
             cwd=REPO,
             env=os.environ | env,
-            timeout=300,
+            timeout=900,
             check=False,
         )
         assert done.returncode == 0, done.stderr[-3000:]
