@@ -102,7 +102,7 @@ def write_onnx(network: GraphPolicy, sim: Simulator, out: Path) -> None:
         )
     assert program is not None
     model = program.model_proto
-    forget_traces(model)
+    _forget_traces(model)
     metadata = {GRAPH_KEY: network.graph.to_json(), VERSION_KEY: rlsched.__version__}
     onnx.helper.set_model_props(
         model, metadata | {"rlsched_agent": json.dumps(vars(network.config))}
@@ -113,7 +113,7 @@ def write_onnx(network: GraphPolicy, sim: Simulator, out: Path) -> None:
     os.replace(partial, out)
 
 
-def forget_traces(model: onnx.ModelProto) -> None:
+def _forget_traces(model: onnx.ModelProto) -> None:
     """Remove what the exporter notes beside each node: call stacks with paths of this machine."""
     for graph in (model.graph, *model.functions):
         del graph.metadata_props[:]
