@@ -20,7 +20,6 @@ FOLDERS = sorted(p.parent for p in Path(__file__).parents[1].glob("checkpoints/*
 def test_a_shipped_policy_fits_the_graph_of_its_environment(folder):
     network, info = load_checkpoint(folder)
     graph = import_module(f"rlsched.envs.{info.env['name']}.observation").GRAPH
-    assert graph.digest == network.graph.digest
     graph.check_schema(network.graph.to_json(), str(folder))
     pytest.importorskip("onnxruntime")
     assert b".py" not in (folder / "policy.onnx").read_bytes()

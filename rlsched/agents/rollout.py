@@ -162,7 +162,7 @@ class Finished:
         self._begin[lanes] = self.t
 
     def rows(self) -> NDArray[np.int64]:
-        """Return (T * B,) rows kept, repeated so that batches keep their size."""
+        """Return (T * B,) rows kept, repeated so that batches keep their size; all if none is."""
         self.settle(np.ones(self.sim.num_envs, np.bool_))
         kept = np.flatnonzero(self._is_kept.ravel())
         return np.resize(kept if len(kept) else np.arange(self._is_kept.size), self._is_kept.size)

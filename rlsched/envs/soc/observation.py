@@ -367,7 +367,7 @@ def observe_pe(lane: int, c: Workloads, s: State, p: int) -> None:
 def observe_ways(lane: int, c: Workloads, s: State, row: int) -> None:
     """Write what becomes of the task being placed on each PE."""
     now, best = s.clock[lane], best_pe(lane, c, s, row)
-    least, over = end_on(lane, c, s, row, best), now + s.task[lane, row, 24]
+    least = end_on(lane, c, s, row, best)
     for p in range(c.num_pes[s.instance[lane]]):
         end = end_on(lane, c, s, row, p)
         if end < 0:
@@ -379,7 +379,7 @@ def observe_ways(lane: int, c: Workloads, s: State, row: int) -> None:
         s.pes[lane, p, 14] = end - least
         s.pes[lane, p, 15] = delay(lane, c, s, row, end)
         s.pes[lane, p, 17] = end + rest_on(lane, c, s, row, p) - now
-        s.pes[lane, p, 18] = end + rest_on(lane, c, s, row, p) - over
+        s.pes[lane, p, 18] = s.pes[lane, p, 17] - s.task[lane, row, 24]
 
 
 @helper

@@ -186,7 +186,8 @@ class Workload:
 def _check_trace(workload: Workload) -> None:
     if len(workload.trace) > MAX_TRACE:
         raise InstanceError(
-            f"{workload.name}: trace of {len(workload.trace)} jobs; at most {MAX_TRACE}."
+            f"{workload.name}: trace of {len(workload.trace)} jobs; at most {MAX_TRACE}, "
+            "cut it into several workloads."
         )
     last = 0
     for n, (at, kind) in enumerate(workload.trace):
@@ -197,7 +198,7 @@ def _check_trace(workload: Workload) -> None:
             )
         if not 0 <= kind < len(workload.jobs):
             raise InstanceError(
-                f"{workload.name}: trace[{n}] is of job {kind}; there are {len(workload.jobs)}."
+                f"{workload.name}: trace[{n}] is of job {kind}; give 0 to {len(workload.jobs) - 1}."
             )
         last = at
 
