@@ -131,3 +131,16 @@ def test_a_job_whose_times_add_up_beyond_the_clock_is_refused():
     with pytest.raises(InstanceError, match="takes 600000000 ticks on the slowest PEs; at most"):
         workloads.static("long", [(ticks,)] * 6)
     assert workloads.static("long", [(ticks,)] * 5).jobs[0].num_tasks == 5
+
+
+@pytest.mark.parametrize(
+    ("trace", "message"),
+    [
+        ([(5, 0), (4, 0)], r"fork: trace\[1\] comes at 4; must be 5 to 100000000"),
+        ([(0, 0), (1, 1)], r"fork: trace\[1\] is of job 1; give 0 to 0"),
+        ([(0, -1)], r"fork: trace\[0\] is of job -1; give 0 to 0"),
+    ],
+)
+def test_a_trace_that_goes_back_or_names_no_job_is_refused(trace, message):
+    with pytest.raises(InstanceError, match=message):
+        replace(workloads.fork(), trace=tuple(trace))
