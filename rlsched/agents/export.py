@@ -130,6 +130,7 @@ def _dynamic_axes(graph: GraphSpec, name: str) -> dict[int, object]:
 
 
 def _compare(network: GraphPolicy, exported: OnnxPolicy, sims: list[Simulator]) -> Parity:
+    torch.set_num_threads(1)  # small graphs; threads that wait for each other take 100 x longer
     reference = TorchPolicy(network)
     differences, choices, different = [], [], []
     for sim in sims:

@@ -183,7 +183,7 @@ def check_matching(sim: Simulator, matching: str) -> None:
 
 def observe(sim: Simulator, device: torch.device | str = "cpu") -> dict[str, Tensor]:
     """Return a copy of the observation as tensors: the simulator overwrites its own in place."""
-    return {key: torch.from_numpy(np.array(x)).to(device) for key, x in sim.observation().items()}
+    return {k: torch.from_numpy(x).to(device, copy=True) for k, x in sim.observation().items()}
 
 
 def discounts(sim: Simulator, gamma: float) -> NDArray[np.float32]:
