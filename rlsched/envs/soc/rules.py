@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rlsched.core.errors import ConfigError
 from rlsched.core.plans import Planner, replay
-from rlsched.core.policy import Policy
+from rlsched.core.policy import Guide, Policy
 from rlsched.core.simulator import Simulator, host
 from rlsched.envs.soc.dag import make_dag
 from rlsched.envs.soc.exact_policy import Exact
@@ -31,6 +31,8 @@ ROLLOUT = re.compile(r"(parallel_)?rollout")
 SUFFIXES = ("rollout", "parallel_rollout")
 PARALLEL = ("etf", "online_heft", "eft", "met")
 """Rules by which a parallel rollout goes on; they differ most where PEs are unlike."""
+PRIOR = 0.05
+"""Critical paths of latency that a choice e times less likely to a guiding network must save."""
 LANES_AT_ONCE = 512
 """Copies that are played together."""
 
@@ -85,7 +87,8 @@ class Rollout(Policy):
     """One-step rollout: finish the jobs in the system by rules after every choice, take the best.
 
     No arrivals are foreseen, and tasks take the times that are known. The base policy's own choice
-    wins among equals.
+    wins among equals. Where jobs keep arriving, a network has more of a say, since it was trained
+    on what the rollout does not foresee: see ``PRIOR``.
 
     Args:
         base: whose choice is preferred; where it is a rule, the jobs are finished by it.
@@ -103,13 +106,18 @@ class Rollout(Policy):
 
     def choose(self, sim: Simulator) -> NDArray[np.int32]:
         assert isinstance(sim, SocSimulator)
-        choice = self.base.choose(sim)
-        ways = ways_on(sim, choice)
+        scores = self.base.scores(sim) if isinstance(self.base, Guide) else None
+        own = self.base.choose(sim) if scores is None else scores.argmax(axis=1).astype(np.int32)
+        ways = ways_on(sim, own)
+        first = ways.first[:, 0]
         cost = costs_of_ways(sim, ways, self.rules)
-        best = np.full(sim.num_envs, np.inf)
-        for lane, first, value in zip(ways.lane, ways.first[:, 0], cost, strict=True):
+        if scores is not None and sim.mode == "streaming":
+            unit = sim.host_work.unit[sim.state.instance[ways.lane]]
+            cost -= PRIOR * unit * scores[ways.lane, first]
+        choice, best = own.copy(), np.full(sim.num_envs, np.inf)
+        for lane, a, value in zip(ways.lane, first, cost, strict=True):
             if value < best[lane]:
-                best[lane], choice[lane] = value, first
+                best[lane], choice[lane] = value, a
         return choice
 
 

@@ -8,13 +8,23 @@ import workloads
 from soc_plays import BANK, STATIC_BANK, follow, ruled, static, streaming
 
 from rlsched.core.errors import ConfigError
+from rlsched.core.policy import Guide
 from rlsched.core.registry import problem
 from rlsched.envs.soc.dag import make_dag
 from rlsched.envs.soc.exact_policy import Exact
 from rlsched.envs.soc.instances import builtin_workload
 from rlsched.envs.soc.list_schedulers import STATIC
 from rlsched.envs.soc.priorities import PRIORITIES
-from rlsched.envs.soc.rules import PARALLEL, RULES, ListScheduler, Rollout, Rule, variants
+from rlsched.envs.soc.rules import (
+    PARALLEL,
+    RULES,
+    ListScheduler,
+    Rollout,
+    Rule,
+    costs_of_ways,
+    variants,
+    ways_on,
+)
 from rlsched.envs.soc.simulator import SocSimulator
 from rlsched.envs.soc.workload import Workload
 from rlsched.evaluation.policies import resolve_policy
@@ -260,6 +270,52 @@ def test_rollout_does_not_foresee_arrivals_and_noise():
         sim.state.stream[1] += 1
         choice = Rollout(Rule("etf")).choose(sim)
         assert choice[0] == choice[1]
+
+
+class Fixed(Guide):
+    """A network that gives the last legal choice a log-probability of 0, the others a lower one."""
+
+    name, needs_observation = "fixed", False
+
+    def __init__(self, others: float) -> None:
+        self.others = others
+
+    def scores(self, sim):
+        mask = np.asarray(sim.action_mask)
+        last = mask.shape[1] - 1 - mask[:, ::-1].argmax(axis=1)
+        is_last = np.arange(mask.shape[1]) == last[:, None]
+        return np.where(is_last, 0.0, np.where(mask, self.others, -np.inf)).astype(np.float32)
+
+
+def test_a_network_that_is_sure_outweighs_the_rollout_where_jobs_keep_coming():
+    """Latency saved counts against ``PRIOR`` critical paths per unit of log-probability."""
+    sim = streaming(*BANK, observe=False)
+    sure, unsure = Fixed(-1e6), Fixed(-1e-9)
+    differ = 0
+    for _ in range(12):
+        by_rollout = Rollout(Rule("etf")).choose(sim)
+        assert (Rollout(sure).choose(sim) == sure.choose(sim)).all()
+        ways = ways_on(sim, by_rollout)
+        cost = costs_of_ways(sim, ways, ("etf",))
+        for lane, choice in enumerate(Rollout(unsure).choose(sim)):
+            own = ways.lane == lane
+            if own.any():
+                assert cost[own & (ways.first[:, 0] == choice)].min() == cost[own].min()
+        differ += (by_rollout != sure.choose(sim)).sum()
+        sim.step(by_rollout)
+    assert differ > 0
+
+
+def test_a_network_decides_only_among_equals_where_one_dag_is_planned():
+    sim = static(*STATIC_BANK, observe=False)
+    while not sim.terminated.all():
+        choice = Rollout(Fixed(-1e6)).choose(sim)
+        ways = ways_on(sim, choice)
+        cost = costs_of_ways(sim, ways, ("etf",))
+        for lane in np.unique(ways.lane):
+            own = ways.lane == lane
+            assert cost[own & (ways.first[:, 0] == choice[lane])].min() == cost[own].min()
+        sim.step(choice)
 
 
 # --- names ----------------------------------------------------------------------------------------
