@@ -81,6 +81,7 @@ def pack(
         slowdown=np.ones((I, P, F)),
         mhz=z(P, F),
         power=z(P, C + 1, F, dtype=np.float64),
+        full_power=z(dtype=np.float64),
         gap=_drawn(gap, I, 0),
         noise=_drawn(noise, I, 1),
         queue=room,
@@ -130,6 +131,7 @@ def _fill_soc(out: Workloads, i: int, workload: Workload, governor: str) -> None
         out.mhz[i, p, :points] = [mhz for mhz, _ in pe.opps]
         out.slowdown[i, p, :points] = [pe.opps[-1][0] / mhz for mhz, _ in pe.opps]
         out.power[i, p, : pe.capacity + 1, :points] = table
+        out.full_power[i] += table[-1, -1]
 
 
 def point_of(opps: tuple[tuple[int, int], ...], governor: str) -> int:

@@ -50,6 +50,8 @@ class SocConfig:
         dvfs: operating point: performance, powersave, a frequency in MHz, or choose.
         reward: simple (less the time of all jobs in the system), bound, or the published duration
             (DeepSoCS), completion (SoCRATES) and makespan.
+        energy_weight: of the energy spent, taken off the reward: critical paths that one costs in
+            which every PE is as busy and as fast as it can be.
     """
 
     name: str = "soc"
@@ -72,6 +74,7 @@ class SocConfig:
     defer: bool = False
     dvfs: str = "performance"
     reward: str = "simple"
+    energy_weight: float = 0.0
 
 
 def make(
@@ -107,6 +110,7 @@ def make(
         defer=config.defer,
         dvfs=str(config.dvfs),
         reward=config.reward,
+        energy_weight=config.energy_weight,
         seed=seed,
         observe=observe,
         device=device,

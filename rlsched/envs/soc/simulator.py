@@ -222,6 +222,8 @@ class SocSimulator(BankSimulator):
         dvfs: operating point: ``performance``, ``powersave``, a frequency in MHz, or ``choose``.
         reward: ``simple`` (minus the time of all jobs in the system), ``bound``, or the published
             ``duration``, ``completion`` and ``makespan``.
+        energy_weight: of the energy spent, taken off the reward: critical paths that one costs in
+            which every PE is as busy and as fast as it can be.
         seed: of the instances drawn and of the lanes' random numbers.
         observe: keep the observation up to date; False is for rules and search, which read the
             state.
@@ -261,6 +263,7 @@ class SocSimulator(BankSimulator):
         defer: bool = False,
         dvfs: str = PERFORMANCE,
         reward: str = "simple",
+        energy_weight: float = 0.0,
         seed: int = 0,
         observe: bool = True,
         device: str = "cpu",
@@ -280,6 +283,7 @@ class SocSimulator(BankSimulator):
                 f"dvfs={dvfs!r}; give {PERFORMANCE}, {POWERSAVE}, {CHOOSE}, or a frequency in MHz."
             )
         _check_numbers(mode, arrivals, length, num_jobs, warmup)
+        _check_energy(instances, energy_weight)
         self.mode, is_static = mode, MODES[mode] == STATIC
         live = max((len(w.live.jobs) for w in instances if w.live), default=0)
         rooms = parse_range("queue", str(queue), 1, MAX_QUEUE)
@@ -331,6 +335,7 @@ class SocSimulator(BankSimulator):
             defers=defer and not is_static,
             chooses_opp=dvfs == CHOOSE,
             reward=code,
+            energy_weight=float(energy_weight),
         )
         work, Q = self.host_work, int(self.host_work.queue.max())
         self.sizes = {
@@ -508,6 +513,17 @@ def parse_range(key: str, text: str, least: float, most: float) -> tuple[float, 
             f"{key}={text!r}; give a number of {least:g} to {most:g}, or a range as 25-200."
         )
     return low, high
+
+
+def _check_energy(instances: Sequence[Workload], weight: float) -> None:
+    if not 0 <= weight < np.inf:
+        raise ConfigError(f"energy_weight={weight}; must be 0 or more.")
+    for w in instances:
+        if weight and not any(any(pe.power) or pe.leaks for pe in w.soc.pes):
+            raise ConfigError(
+                f"{w.name}: energy_weight={weight}, and no PE takes power; give them power, or use "
+                "energy_weight=0."
+            )
 
 
 def _check_numbers(mode: str, arrivals: str, length: int, num_jobs: int, warmup: int) -> None:

@@ -76,6 +76,7 @@ class Workloads(NamedTuple):
     slowdown: Array  # (I, P, F) float64, highest frequency over the point's
     mhz: Array  # (I, P, F) int32
     power: Array  # (I, P, C + 1, F) float64, W with so many tasks running
+    full_power: Array  # (I,) float64, W of all PEs, each as busy and as fast as it can be
     gap: Array  # (I,) float64, mean ticks between arrivals
     noise: Array  # (I,) float64, standard deviation of times, as a share
     num_live: Array  # (I,) int32, jobs in the system at the start, -1 = it begins at tick 0
@@ -103,6 +104,7 @@ class Workloads(NamedTuple):
     defers: Array  # (1,) bool, WAIT is offered
     chooses_opp: Array  # (1,) bool
     reward: Array  # (1,) int32
+    energy_weight: Array  # (1,) float64, critical paths that one at full power costs
 
 
 class State(NamedTuple):

@@ -49,6 +49,8 @@ def test_an_unknown_option_is_refused(options, message):
         ({"noise": "2.5"}, "noise='2.5'; give a number of 0 to 2, or a range"),
         ({"scale": "0.5", "admission": "drop"}, "scale='0.5' with admission=drop"),
         ({"mode": "static", "reward": "makespan"}, "reward=makespan is for mode=streaming"),
+        ({"energy_weight": -1.0}, "energy_weight=-1.0; must be 0 or more"),
+        ({"energy_weight": float("nan")}, "energy_weight=nan; must be 0 or more"),
     ],
 )
 def test_a_wrong_option_is_refused(options, message):

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from soc_plays import BANK, follow, play_out, ruled, small, started, static, streaming
 
+from rlsched.core.errors import ConfigError
 from rlsched.envs.soc.power import leakage_w, power_table
 from rlsched.envs.soc.simulator import SocSimulator
 from rlsched.envs.soc.workload import Pe, Workload
@@ -213,6 +214,42 @@ def test_energy_at_the_lower_point(dvfs, choices):
     idle = 5 * leakage_w(0.8)
     assert sim.metrics()["idle_energy"][0] == pytest.approx(idle)
     assert sim.metrics()["energy"][0] == pytest.approx(20 * busy + 5 * 0.5 + idle)
+
+
+@pytest.mark.parametrize("reward", ["makespan", "simple", "bound"])
+@pytest.mark.parametrize("point", [0, 1])
+def test_energy_with_a_weight_is_taken_off_the_reward(reward, point):
+    """A critical path, 15 ticks, of 2 + 0.5 W, the power of both PEs at work, costs the weight."""
+    plain, weighted = (
+        streaming(powered(), dvfs="choose", reward=reward, energy_weight=weight)
+        for weight in (0.0, 3.0)
+    )
+    first = plain.sizes["task"] + plain.sizes["pe"]
+    without, earned = (sum(follow(sim, [first + point])) for sim in (plain, weighted))
+    energy = weighted.metrics()["energy"][0]
+    assert earned == pytest.approx(without - 3 * energy / (15 * 2.5))
+
+
+def test_energy_with_a_weight_is_taken_off_the_reward_of_a_plan():
+    """Where one DAG is planned too; the lower point takes longer and less energy."""
+    rewards, energies = [], []
+    for point in (0, 1):
+        sim = static(powered(), dvfs="choose", energy_weight=3.0)
+        first = sim.sizes["task"] + sim.sizes["pe"]
+        rewards.append(sum(follow(sim, [first + point])))
+        energies.append(sim.metrics()["energy"][0])
+    assert energies[0] < energies[1]
+    slower = -10 / 15  # 25 ticks instead of 15
+    saved = 3 * (energies[1] - energies[0]) / (15 * 2.5)
+    assert rewards[0] - rewards[1] == pytest.approx(slower + saved)
+
+
+def test_a_system_without_power_has_no_energy_to_weigh():
+    workload = workloads.fork()
+    pes = tuple(replace(pe, power=(0.0,) * pe.capacity, leaks=False) for pe in workload.soc.pes)
+    none = replace(workload, soc=replace(workload.soc, pes=pes))
+    with pytest.raises(ConfigError, match=r"no PE takes power; give them power, or use energy_w"):
+        streaming(none, energy_weight=1.0)
 
 
 def test_energy_of_a_cluster_is_that_of_as_many_tasks_as_run():
