@@ -64,10 +64,11 @@ def save_config(config: TrainConfig, folder: Path) -> None:
 
 
 def finish(config: TrainConfig, folder: Path) -> None:
-    """Write ``summary.md``, the comparisons behind it in ``evaluation/``, and ``policy.onnx``."""
+    """Write ``summary.md``, the comparisons behind it, ``policy.onnx`` and the training curve."""
     from rich.console import Console
 
     from rlsched.agents import export
+    from rlsched.agents.curve import save_curve
     from rlsched.core.registry import problem
     from rlsched.evaluate import FILE_WIDTH
     from rlsched.evaluation.compare import PolicySpec, compare
@@ -99,8 +100,10 @@ def finish(config: TrainConfig, folder: Path) -> None:
         f"`policy.onnx` {exported} as the checkpoint does: largest logit difference "
         f"{max(parity.logit_difference):.2e}, {sum(parity.different_choices)} of "
         f"{sum(parity.choices)} choices differ.",
+        "![Training curve](curve.png)",
         "Made by `python -m rlsched.train` with [config.yaml](config.yaml).",
     ]
+    save_curve([folder], folder)
     (folder / "summary.md").write_text("\n\n".join(text) + "\n")
     console.print(
         f"{folder}: checkpoint/best, policy.onnx, summary.md, evaluation/", soft_wrap=True

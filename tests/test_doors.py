@@ -12,7 +12,7 @@ import pytest
 from rlsched.config.door import guarded
 from rlsched.core.errors import ConfigError
 
-DOORS = ("train", "evaluate", "export", "dispatch", "bench", "experiment")
+DOORS = ("train", "evaluate", "export", "dispatch", "bench", "curve", "experiment")
 QUICK_S = 2.0
 """CPU seconds; the promise is one second on an idle machine, a busy one inflates even CPU time."""
 

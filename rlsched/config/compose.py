@@ -19,6 +19,7 @@ from rlsched.config.overrides import check_overrides, hydra_form, parsed_value
 from rlsched.config.schema import (
     AgentConfig,
     BenchConfig,
+    CurveConfig,
     DispatchConfig,
     EvaluateConfig,
     ExportConfig,
@@ -34,6 +35,7 @@ DOORS: dict[str, type] = {
     "export": ExportConfig,
     "dispatch": DispatchConfig,
     "bench": BenchConfig,
+    "curve": CurveConfig,
 }
 
 

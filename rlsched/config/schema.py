@@ -249,6 +249,19 @@ class ExportConfig:
 
 
 @dataclass
+class CurveConfig:
+    """Draw what training runs reached on their validation instances, step by step.
+
+    Attributes:
+        runs: folders of runs, or curve.csv files written before; each went on from the one before.
+        out: folder of curve.csv and curve.png.
+    """
+
+    runs: list[str]
+    out: str = "."
+
+
+@dataclass
 class DispatchConfig:
     """Make a plan for a real state, with neither torch nor ray.
 

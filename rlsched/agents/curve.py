@@ -1,0 +1,200 @@
+"""Training curves: the figures of one or several runs, one after another, as table and picture."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rlsched.core.errors import ConfigError
+from rlsched.evaluation.plots import BASELINE, STYLE, WIDTH, require_matplotlib
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+METRICS, CURVE, PICTURE = "metrics.jsonl", "curve.csv", "curve.png"
+KEYS = ("run", "phase", "steps")
+FIGURES = ("imitation_loss", "episode_return")
+VALIDATION, RULE = "validation_", "best_rule_"
+STEPS = {"imitation": "gradient steps of imitation"}
+"""What a phase counts, where that is not choices."""
+HEIGHT, DPI = 3.4, 110
+MAX_BYTES = 512 * 2**20
+MAX_TICKS = 4
+
+
+class Point(NamedTuple):
+    """What a run logged at one time.
+
+    Attributes:
+        run: number of the run, from 1.
+        phase: of training, e.g. imitation, ppo.
+        steps: of the phase so far.
+        figures: by name; those of ``FIGURES``, and the validation's and best rule's metric.
+    """
+
+    run: int
+    phase: str
+    steps: int
+    figures: dict[str, float]
+
+
+def save_curve(runs: Sequence[str | Path], folder: str | Path) -> None:
+    """Write ``curve.csv`` and ``curve.png`` of runs that went on from one another.
+
+    Args:
+        runs: folders of runs, or curves written before, in their order.
+        folder: where to write; made where it is missing.
+
+    Raises:
+        ConfigError: a run has no figures, or they cannot be read.
+        MissingExtra: matplotlib is not installed.
+    """
+    require_matplotlib()
+    points = read_runs(runs)
+    figure, folder = curve_plot(points), Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_csv(points, folder / CURVE)
+    figure.savefig(folder / PICTURE, dpi=DPI, metadata={"Software": None})
+
+
+# --- reading and writing --------------------------------------------------------------------------
+
+
+def read_runs(runs: Sequence[str | Path]) -> list[Point]:
+    """Return the points of runs, in their order.
+
+    Raises:
+        ConfigError: see :func:`save_curve`.
+    """
+    points: list[Point] = []
+    for path in map(Path, runs):
+        file = path / METRICS if path.is_dir() else path
+        if not file.is_file():
+            raise ConfigError(f"runs: '{file}': there is no such file; give folders of runs.")
+        if file.stat().st_size > MAX_BYTES:
+            raise ConfigError(f"runs: '{file}': larger than {MAX_BYTES >> 20} MiB.")
+        last = points[-1].run if points else 0
+        read = _from_csv(file) if file.suffix == ".csv" else _from_log(file)
+        points += [p._replace(run=p.run + last) for p in read]
+    if not any(name.startswith(VALIDATION) for p in points for name in p.figures):
+        raise ConfigError(f"runs: {', '.join(map(str, runs))}: no validation has been logged yet.")
+    return points
+
+
+def write_csv(points: Sequence[Point], path: Path) -> None:
+    """Write points as a table, a column per figure."""
+    names = dict.fromkeys(name for p in points for name in p.figures)
+    order = sorted(names, key=lambda n: (n.startswith(RULE), n.startswith(VALIDATION), n))
+    partial = path.with_suffix(".partial")
+    with partial.open("w", newline="") as file:
+        rows = csv.DictWriter(file, (*KEYS, *order), lineterminator="\n")
+        rows.writeheader()
+        for run, phase, steps, figures in points:
+            shown = {name: f"{value:.7g}" for name, value in figures.items()}
+            rows.writerow({"run": run, "phase": phase, "steps": steps, **shown})
+    partial.replace(path)
+
+
+def _from_log(file: Path) -> list[Point]:
+    """Return the points of one run; what was logged again after it was resumed counts once."""
+    points: list[Point] = []
+    lines = file.read_text().split("\n")
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError:
+            if number == len(lines):  # cut off as it was written
+                break
+            raise ConfigError(f"runs: '{file}', line {number}: not JSON.") from None
+        point = _point(record, f"'{file}', line {number}")
+        while points and (points[-1].phase, points[-1].steps) > (point.phase, point.steps):
+            if points[-1].phase != point.phase:
+                break
+            points.pop()
+        points += [point] if point.figures else []
+    return points
+
+
+def _from_csv(file: Path) -> list[Point]:
+    with file.open(newline="") as text:
+        rows = list(csv.DictReader(text))
+    return [_point(row, f"'{file}', row {n}") for n, row in enumerate(rows, start=1)]
+
+
+def _point(record: Mapping[str, Any], where: str) -> Point:
+    """Return a record of a log or of a table."""
+    try:
+        figures = {n: float(v) for n, v in _kept(record.items()) if v not in ("", None)}
+        run, steps = int(record.get("run") or 1), int(record["steps"])
+        point = Point(run, str(record["phase"]), steps, figures)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise ConfigError(f"runs: {where}: needs phase, steps and figures as numbers.") from None
+    if run < 1 or steps < 0 or not all(map(math.isfinite, figures.values())):
+        raise ConfigError(f"runs: {where}: figures must be finite, steps >= 0, runs >= 1.")
+    return point
+
+
+def _kept(items: Iterable[tuple[Any, Any]]) -> list[tuple[str, Any]]:
+    return [(n, v) for n, v in items if n in FIGURES or str(n).startswith((VALIDATION, RULE))]
+
+
+# --- the picture ----------------------------------------------------------------------------------
+
+
+def curve_plot(points: Sequence[Point]) -> Figure:
+    """Draw the validation's metric against the best rule's, a panel per phase, a line per run.
+
+    What a run starts from may be far off, so each panel has a scale of its own.
+    """
+    import matplotlib
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter, MaxNLocator
+
+    seen = [(p, *_score(p.figures)) for p in points if _score(p.figures)]
+    metric = seen[0][1]
+    is_relative = all(rule for _, _, _, rule in seen)
+    phases = list(dict.fromkeys(p.phase for p, *_ in seen))
+    runs = list(dict.fromkeys(p.run for p, *_ in seen))
+    colors = colormaps["viridis"]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+        widths = [1 if phase in STEPS else 2 for phase in phases]
+        axes = figure.subplots(1, len(phases), squeeze=False, width_ratios=widths)[0]
+        for ax, phase in zip(axes, phases, strict=True):
+            begin = 0
+            for run in runs:
+                own = [(p.steps, v, r) for p, _, v, r in seen if (p.phase, p.run) == (phase, run)]
+                if not own:
+                    continue
+                x = [begin + steps for steps, _, _ in own]
+                y = [100 * (v / r - 1) if is_relative else v for _, v, r in own]
+                color = colors(0.15 + 0.7 * runs.index(run) / max(1, len(runs) - 1))
+                ax.plot(x, y, "o-", ms=3, lw=1.5, color=color, label=f"run {run}")
+                begin = x[-1]
+            ax.set_xlabel(STEPS.get(phase, f"choices learned from by {phase.upper()}"))
+            ax.xaxis.set_major_formatter(EngFormatter(sep=" "))
+            ax.xaxis.set_major_locator(MaxNLocator(MAX_TICKS * (1 if phase in STEPS else 2)))
+            if is_relative:
+                ax.axhline(0, color=BASELINE, lw=1, ls="--")
+        name = metric.replace("_", " ")
+        side = f"{name},\n% above the best rule" if is_relative else name
+        axes[0].set_ylabel(f"validation {side}")
+        if len(runs) > 1:
+            axes[-1].legend(frameon=False, title="each on instances of its own", title_fontsize=8)
+    return figure
+
+
+def _score(figures: Mapping[str, float]) -> tuple[str, float, float] | tuple[()]:
+    """Return metric, score and best rule's score (0 = none) of a validation; nothing if none."""
+    for name, value in figures.items():
+        if name.startswith(VALIDATION):
+            metric = name.removeprefix(VALIDATION)
+            return metric, value, figures.get(RULE + metric, 0.0)
+    return ()
