@@ -102,7 +102,7 @@ def write_csv(points: Sequence[Point], path: Path) -> None:
 def _from_log(file: Path) -> list[Point]:
     """Return the points of one run; what was logged again after it was resumed counts once."""
     points: list[Point] = []
-    lines = file.read_text().split("\n")
+    lines = file.read_text("utf-8", errors="replace").split("\n")
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -113,16 +113,14 @@ def _from_log(file: Path) -> list[Point]:
                 break
             raise ConfigError(f"runs: '{file}', line {number}: not JSON.") from None
         point = _point(record, f"'{file}', line {number}")
-        while points and (points[-1].phase, points[-1].steps) > (point.phase, point.steps):
-            if points[-1].phase != point.phase:
-                break
+        while points and points[-1].phase == point.phase and points[-1].steps > point.steps:
             points.pop()
         points += [point] if point.figures else []
     return points
 
 
 def _from_csv(file: Path) -> list[Point]:
-    with file.open(newline="") as text:
+    with file.open(newline="", encoding="utf-8", errors="replace") as text:
         rows = list(csv.DictReader(text))
     return [_point(row, f"'{file}', row {n}") for n, row in enumerate(rows, start=1)]
 
@@ -133,7 +131,7 @@ def _point(record: Mapping[str, Any], where: str) -> Point:
         figures = {n: float(v) for n, v in _kept(record.items()) if v not in ("", None)}
         run, steps = int(record.get("run") or 1), int(record["steps"])
         point = Point(run, str(record["phase"]), steps, figures)
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         raise ConfigError(f"runs: {where}: needs phase, steps and figures as numbers.") from None
     if run < 1 or steps < 0 or not all(map(math.isfinite, figures.values())):
         raise ConfigError(f"runs: {where}: figures must be finite, steps >= 0, runs >= 1.")
