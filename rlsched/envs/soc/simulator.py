@@ -414,9 +414,9 @@ class SocSimulator(BankSimulator):
         busy, idle = np.array(host(s.busy_energy)), np.array(host(s.idle_energy))
         latency = np.where(count > 0, host(s.latency) / least, clock)
         makespan = np.array(host(s.makespan))
-        begin = np.maximum(work.warmup[0], work.live_clock[host(s.instance)])
-        span = makespan if self.mode == "static" else clock - begin
-        places = work.capacity[host(s.instance)].sum(axis=1) * np.maximum(makespan, 1)
+        begin = work.live_clock[host(s.instance)]
+        span = makespan if self.mode == "static" else clock - np.maximum(work.warmup[0], begin)
+        places = work.capacity[host(s.instance)].sum(axis=1) * np.maximum(makespan - begin, 1)
         figures = {
             "makespan": makespan,
             "latency": latency,

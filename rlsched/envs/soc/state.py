@@ -164,7 +164,7 @@ class State(NamedTuple):
     pe_running: Array  # (B, P) int32
     pe_bound: Array  # (B, P) int32
     pe_point: Array  # (B, P) int32, operating point it was last set to
-    pe_busy: Array  # (B, P) int64, ticks of work
+    pe_busy: Array  # (B, P) int64, ticks of work since the episode's beginning
     free_at: Array  # (B, P, C) int32, when each place is free as far as is known
     really_free: Array  # (B, P, C) int32, static mode: when it is free with the noise
     executions: Array  # (B, R, 7) int32, the last ones

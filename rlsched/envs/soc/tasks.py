@@ -235,7 +235,7 @@ def finish(lane: int, c: Workloads, s: State, row: int) -> None:
     remember(lane, c, s, row)
     s.status[lane, row] = DONE
     s.slot_left[lane, row // T] -= 1
-    s.pe_busy[lane, p] += s.finish[lane, row] - s.start[lane, row]
+    s.pe_busy[lane, p] += s.finish[lane, row] - max(s.start[lane, row], c.live_clock[i])
     s.makespan[lane] = max(s.makespan[lane], s.finish[lane, row])
     if c.mode[0] != STATIC:
         s.expected[lane, row] = s.finish[lane, row]

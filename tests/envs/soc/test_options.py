@@ -70,13 +70,19 @@ def test_a_system_at_work_needs_streaming_and_room(options):
     assert streaming(idle, num_jobs=3).state.clock[0] >= 7
 
 
-def test_throughput_of_a_system_at_work_counts_from_its_clock():
-    """At 100 one task of 10 ticks runs since 95: one job in 5 ticks."""
+def test_figures_of_a_system_at_work_count_from_its_clock():
+    """At 100 one task of 10 ticks runs since 95: one job in 5 ticks, in which the PE always works.
+
+    Of two PEs half.
+    """
     task = LiveTask("running", 0, 95, 105)
     live = Live(100, (LiveJob(0, 95, (task,)),))
     sim = streaming(replace(workloads.static("ten", [(10,)]), live=live))
     assert (sim.state.clock[0], sim.metrics()["latency"][0]) == (105, 10)
     assert sim.metrics()["throughput"][0] == pytest.approx(1000 / 5)
+    assert sim.metrics()["utilization"][0] == 1
+    two = streaming(replace(workloads.static("two", [(10, 10)]), live=live))
+    assert two.metrics()["utilization"][0] == 0.5
 
 
 def test_a_job_at_work_whose_tasks_are_all_done_is_refused():
