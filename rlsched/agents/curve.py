@@ -169,13 +169,13 @@ def curve_plot(points: Sequence[Point]) -> Figure:
             begin = 0
             for run in runs:
                 own = [(p.steps, v, r) for p, _, v, r in seen if (p.phase, p.run) == (phase, run)]
-                if not own:
-                    continue
                 x = [begin + steps for steps, _, _ in own]
                 y = [100 * (v / r - 1) if is_relative else v for _, v, r in own]
                 color = colors(0.15 + 0.7 * runs.index(run) / max(1, len(runs) - 1))
-                ax.plot(x, y, "o-", ms=3, lw=1.5, color=color, label=f"run {run}")
-                begin = x[-1]
+                if own:
+                    ax.plot(x, y, "o-", ms=3, lw=1.5, color=color, label=f"run {run}")
+                steps = [p.steps for p in points if (p.phase, p.run) == (phase, run)]
+                begin += max(steps, default=0)
             ax.set_xlabel(STEPS.get(phase, f"choices learned from by {phase.upper()}"))
             ax.xaxis.set_major_formatter(EngFormatter(sep=" "))
             ax.xaxis.set_major_locator(MaxNLocator(MAX_TICKS * (1 if phase in STEPS else 2)))
