@@ -106,7 +106,8 @@ def finish(config: TrainConfig, folder: Path) -> None:
     save_curve([folder], folder)
     (folder / "summary.md").write_text("\n\n".join(text) + "\n")
     console.print(
-        f"{folder}: checkpoint/best, policy.onnx, summary.md, evaluation/", soft_wrap=True
+        f"{folder}: checkpoint/best, policy.onnx, curve.png, summary.md, evaluation/",
+        soft_wrap=True,
     )
 
 
