@@ -13,7 +13,7 @@ python -m rlsched.curve runs=[runs/first/curve.csv,runs/more] out=runs/more
 
 def curve(config: CurveConfig) -> None:
     """Write ``curve.csv`` and ``curve.png``."""
-    from rlsched.agents.curve import CURVE, PICTURE, save_curve
+    from rlsched.evaluation.curve import CURVE, PICTURE, save_curve
 
     save_curve(config.runs, config.out)
     print(f"{config.out}: {CURVE}, {PICTURE}")

@@ -68,10 +68,10 @@ def finish(config: TrainConfig, folder: Path) -> None:
     from rich.console import Console
 
     from rlsched.agents import export
-    from rlsched.agents.curve import save_curve
     from rlsched.core.registry import problem
     from rlsched.evaluate import FILE_WIDTH
     from rlsched.evaluation.compare import PolicySpec, compare
+    from rlsched.evaluation.curve import save_curve
     from rlsched.evaluation.report import finding
     from rlsched.evaluation.table import caption, markdown_table, rich_table
 

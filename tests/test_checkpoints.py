@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("torch")
 
 from rlsched.agents.checkpoint import load_checkpoint
-from rlsched.agents.curve import read_runs
 from rlsched.core.onnx_policy import OnnxPolicy
+from rlsched.evaluation.curve import read_runs
 
 FOLDERS = sorted(p.parent for p in Path(__file__).parents[1].glob("checkpoints/**/card.md"))
 

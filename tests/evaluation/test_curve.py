@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from rlsched.agents.curve import CURVE, METRICS, PICTURE, curve_plot, read_runs, save_curve
 from rlsched.core.errors import ConfigError
+from rlsched.evaluation.curve import CURVE, METRICS, PICTURE, curve_plot, read_runs, save_curve
 
 VALIDATED = {"validation_makespan": 12.0, "best_rule_makespan": 10.0}
 
