@@ -126,6 +126,19 @@ def etf(dag: Dag) -> Schedule:
     return settle(dag, *insert_best_pair(dag, priority, True, False))
 
 
+def in_order(dag: Dag, order: NDArray[np.int64], pe: NDArray[np.int64] | None = None) -> Schedule:
+    """Insert tasks in an order that another scheduler found.
+
+    Args:
+        dag: the tasks.
+        order: (T,) int64, tasks, each behind those it needs.
+        pe: (T,) int64, PE of each task; None = where it finishes first.
+    """
+    priority = np.empty(dag.num_tasks)
+    priority[order] = np.arange(dag.num_tasks, 0, -1)
+    return _by_priority(dag, priority, forced=pe)
+
+
 def _by_priority(
     dag: Dag,
     priority: NDArray[np.float64],

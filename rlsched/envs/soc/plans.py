@@ -1,13 +1,14 @@
-"""Plans of one lane: choices that make a schedule of a static lane come true."""
+"""Plans of one lane: the choices that make a schedule of a static lane, and the other way round."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rlsched.envs.soc.simulator import SocSimulator
-from rlsched.envs.soc.state import CHOOSE_OPP, CHOOSE_PE
+from rlsched.envs.soc.state import CHOOSE_OPP, CHOOSE_PE, PE, TASK
 
 
 def choices_of(sim: SocSimulator, lane: int, placed: Sequence[tuple[int, int]]) -> list[int]:
@@ -32,3 +33,23 @@ def choices_of(sim: SocSimulator, lane: int, placed: Sequence[tuple[int, int]]) 
         out.append(choice)
         twin.step(np.array([choice], np.int32))
     return out
+
+
+def placings(
+    sim: SocSimulator, lane: int, choices: Sequence[int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return (T,) int64 tasks in the order in which choices place them, and (T,) int64 their PEs.
+
+    Args:
+        sim: static lanes; left as they are.
+        lane: where the choices begin.
+        choices: to the end of the plan.
+    """
+    twin = sim.like(1, observe=False)
+    twin.adopt(sim, np.array([lane]))
+    for choice in choices:
+        twin.step(np.array([choice], np.int32))
+    done = twin.state.executions[0, : int(twin.state.num_executions[0])].astype(np.int64)
+    pe = np.empty(len(done), np.int64)
+    pe[done[:, TASK]] = done[:, PE]
+    return done[:, TASK], pe

@@ -3,7 +3,7 @@
 Each of ``RULES`` makes a policy that plays any number of lanes. ``heft``, ``cpop``, ``peft``,
 ``lookahead``, ``min_min``, ``max_min``, ``hbmct`` and ``exact`` plan one DAG beforehand; the others
 choose task by task, in both modes. ``etf:rollout`` tries every pair of a ready task and a PE,
-``etf:parallel_rollout`` goes on from each by several rules.
+``etf:parallel_rollout`` goes on from each by several rules, ``etf:insert`` shortens a static plan.
 """
 
 from __future__ import annotations
@@ -16,19 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlsched.core.errors import ConfigError
-from rlsched.core.plans import Planner, replay
+from rlsched.core.plans import Planner, measured, replay
 from rlsched.core.policy import Guide, Policy
+from rlsched.core.search import rollout
 from rlsched.core.simulator import Simulator, host
 from rlsched.envs.soc.dag import make_dag
 from rlsched.envs.soc.exact_policy import Exact
-from rlsched.envs.soc.list_schedulers import STATIC
-from rlsched.envs.soc.plans import choices_of
+from rlsched.envs.soc.list_schedulers import STATIC, in_order
+from rlsched.envs.soc.plans import choices_of, placings
 from rlsched.envs.soc.priorities import PRIORITIES, RULES_OWN, choose_by_rule, play_by_rule
 from rlsched.envs.soc.simulator import SocSimulator, random_choice
 from rlsched.envs.soc.state import CHOOSE_TASK
 
 ROLLOUT = re.compile(r"(parallel_)?rollout")
-SUFFIXES = ("rollout", "parallel_rollout")
+INSERT = "insert"
+SUFFIXES = ("rollout", "parallel_rollout", INSERT)
 PARALLEL = ("etf", "online_heft", "eft", "met")
 """Rules by which a parallel rollout goes on; they differ most where PEs are unlike."""
 PRIOR = 0.05
@@ -78,6 +80,36 @@ class ListScheduler(Planner):
         assert isinstance(sim, SocSimulator)
         schedule = STATIC[self.name](make_dag(sim.workload_of(lane)))
         return choices_of(sim, lane, schedule.in_start_order())
+
+    def play(self, sim: Simulator) -> int:
+        return replay(sim, [self.plan(sim, lane) for lane in range(sim.num_envs)])
+
+
+class Inserted(Planner):
+    """A static plan made shorter: tasks go into gaps, or where they finish first in its order.
+
+    Of the plan itself, its tasks inserted in its order on its PEs, and the same on the PEs where
+    they finish first, the shortest is taken.
+
+    Args:
+        base: whose plan it is.
+
+    Source: insertion of HEFT, Topcuoglu et al. (2002), with the base for the order.
+    """
+
+    def __init__(self, base: Policy) -> None:
+        self.base, self.name = base, f"{base.name}:{INSERT}"
+        self.needs_observation = getattr(base, "needs_observation", True)
+
+    def plan(self, sim: Simulator, lane: int) -> Sequence[int]:
+        assert isinstance(sim, SocSimulator)
+        plans = [rollout(sim, lane, self.base)]
+        dag = make_dag(sim.workload_of(lane))
+        order, pe = placings(sim, lane, plans[0].choices)
+        for schedule in (in_order(dag, order, pe), in_order(dag, order)):
+            choices = choices_of(sim, lane, schedule.in_start_order())
+            plans.append(measured(sim, lane, choices))
+        return min(plans, key=lambda plan: plan.cost).choices
 
     def play(self, sim: Simulator) -> int:
         return replay(sim, [self.plan(sim, lane) for lane in range(sim.num_envs)])
@@ -179,6 +211,13 @@ def costs_of_ways(sim: SocSimulator, ways: Ways, rules: Sequence[str]) -> NDArra
 
 def variants(config: Any, policy: Policy, suffix: str) -> Policy | None:
     """Return what a suffix of this environment makes of a policy, None if it is none of its own."""
+    if suffix == INSERT:
+        if config is not None and config.mode != "static":
+            raise ConfigError(
+                f"{policy.name}:{INSERT} is for plans of one DAG; add env.mode=static, or use "
+                "rollout or parallel_rollout where jobs keep arriving."
+            )
+        return Inserted(policy)
     found = ROLLOUT.fullmatch(suffix)
     return Rollout(policy, is_parallel=bool(found[1])) if found else None
 

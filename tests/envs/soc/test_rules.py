@@ -8,16 +8,17 @@ import workloads
 from soc_plays import BANK, STATIC_BANK, follow, ruled, static, streaming
 
 from rlsched.core.errors import ConfigError
-from rlsched.core.policy import Guide
+from rlsched.core.policy import Guide, Policy
 from rlsched.core.registry import problem
 from rlsched.envs.soc.dag import make_dag
 from rlsched.envs.soc.exact_policy import Exact
 from rlsched.envs.soc.instances import builtin_workload
-from rlsched.envs.soc.list_schedulers import STATIC
+from rlsched.envs.soc.list_schedulers import STATIC, in_order
 from rlsched.envs.soc.priorities import PRIORITIES
 from rlsched.envs.soc.rules import (
     PARALLEL,
     RULES,
+    Inserted,
     ListScheduler,
     Rollout,
     Rule,
@@ -26,6 +27,7 @@ from rlsched.envs.soc.rules import (
     ways_on,
 )
 from rlsched.envs.soc.simulator import SocSimulator
+from rlsched.envs.soc.state import CHOOSE_PE
 from rlsched.envs.soc.workload import Workload
 from rlsched.evaluation.policies import resolve_policy
 
@@ -316,6 +318,60 @@ def test_a_network_decides_only_among_equals_where_one_dag_is_planned():
             own = ways.lane == lane
             assert cost[own & (ways.first[:, 0] == choice[lane])].min() == cost[own].min()
         sim.step(choice)
+
+
+# --- insertion ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", ["random", "met", "etf"])
+def test_insertion_is_never_worse_than_the_plan_and_often_better(rule):
+    costs = []
+    for policy in (RULES[rule](None), Inserted(RULES[rule](None))):
+        sim = static(*STATIC_BANK, observe=False)
+        policy.play(sim)
+        costs.append(sim.metrics()["makespan"])
+    assert (costs[1] <= costs[0]).all()
+    assert costs[1].sum() < costs[0].sum() or rule == "etf"
+
+
+def test_insertion_fills_the_gap_that_a_plan_left():
+    """P1 waits for data until 12; the free task of 5 that was placed behind goes before."""
+    times = [(-1, 2), (4, -1), (5, -1)]
+    workload = workloads.static("gap", times, [(0, 1, 10)])
+    order, pe = np.array([0, 1, 2]), np.array([1, 0, 0])
+    schedule = in_order(make_dag(workload), order, pe)
+    assert schedule.start.tolist() == [0, 12, 0]
+    assert makespan(workload, Follows([0, 1, 2])) == 12 + 4 + 5
+    assert makespan(workload, Inserted(Follows([0, 1, 2]))) == 12 + 4
+
+
+def test_insertion_takes_the_order_with_other_pes_where_that_is_shorter():
+    """All on the slow PE, in HEFT's order: placing each where it finishes first is better."""
+    workload = workloads.static("slow", [(9, 3), (9, 3)])
+    assert makespan(workload, Follows([0, 1], pe=0)) == 18
+    assert makespan(workload, Inserted(Follows([0, 1], pe=0))) == 6
+
+
+class Follows(Policy):
+    """Places tasks in an order, where there is a choice on one PE."""
+
+    name, needs_observation = "follows", False
+
+    def __init__(self, order, pe=0):
+        self.order, self.pe = order, pe
+
+    def choose(self, sim):
+        s = sim.state
+        if s.phase[0] == CHOOSE_PE:
+            return np.array([sim.sizes["task"] + self.pe], np.int32)
+        return np.array([next(t for t in self.order if s.on[0, t] < 0)], np.int32)
+
+
+def test_insertion_is_refused_where_jobs_keep_coming():
+    with pytest.raises(ConfigError, match=r"etf:insert is for plans of one DAG; add env.mode=stat"):
+        resolve_policy("etf:insert", SOC, SOC.config())
+    made = resolve_policy("etf:insert", SOC, SOC.config(mode="static"))
+    assert isinstance(made, Inserted)
 
 
 # --- names ----------------------------------------------------------------------------------------
