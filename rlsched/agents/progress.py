@@ -11,7 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
+METRICS = "metrics.jsonl"
 RETURN = "episode_return"
+VALIDATION, RULE = "validation_", "best_rule_"
+"""What stands before a metric: of the policy, of the best rule, on the validation instances."""
 
 
 class Log:
@@ -42,7 +45,7 @@ class Log:
     def open(self, best_rule: tuple[str, float]) -> None:
         """Start the live line; ``best_rule`` is what the metric is shown against."""
         self._rule = best_rule
-        self._lines = (self.folder / "metrics.jsonl").open("a", buffering=1)
+        self._lines = (self.folder / METRICS).open("a", buffering=1)
         self._board = SummaryWriter(str(self.folder / "tensorboard"))
         self.progress.start()
 
@@ -64,10 +67,10 @@ class Log:
     def validated(self, phase: str, steps: int, metric: str, score: float) -> None:
         """Record a validation score."""
         self._score = f"{metric} {score:.4f}"
-        figures = {f"validation_{metric}": score}
+        figures = {VALIDATION + metric: score}
         if self._rule is not None:
             self._score += f" (best rule, {self._rule[0]}: {self._rule[1]:.4f})"
-            figures[f"best_rule_{metric}"] = self._rule[1]
+            figures[RULE + metric] = self._rule[1]
         self._write(phase, steps, figures)
         self.progress.update(self._task, text=self._text())
 

@@ -8,19 +8,12 @@ runners that come back when they die.
 
 from __future__ import annotations
 
-import logging
-import os
 import shutil
-import tempfile
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import ray
 import torch
 from ray.rllib.algorithms.ppo import PPO, PPOConfig
 from ray.rllib.core import (
@@ -53,6 +46,7 @@ from torch import Tensor
 from rlsched.agents.phase import Phase
 from rlsched.agents.policy import GraphPolicy, torch_device
 from rlsched.agents.progress import RETURN
+from rlsched.agents.ray_session import quiet, start_ray, stop_ray
 from rlsched.agents.rollout import Collector, Rollout
 from rlsched.config.schema import AgentConfig, TrainConfig
 from rlsched.core.errors import RlschedError
@@ -184,30 +178,6 @@ class RllibPhase(Phase):
         state = self.algorithm.learner_group.get_state(component)
         ((self._optimizer_name, optimizer),) = state[COMPONENT_LEARNER][COMPONENT_OPTIMIZER].items()
         return optimizer
-
-
-def start_ray(config: TrainConfig, num_cpus: int) -> bool:
-    """Join the Ray of ``ray.address``, or start one here; return whether there was none before.
-
-    Args:
-        config: of the whole run.
-        num_cpus: what a Ray started here may hand out; more than the machine has means sharing.
-    """
-    if ray.is_initialized():
-        return False
-    with quiet():
-        silent: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-        if config.ray.address is not None:
-            ray.init(address=config.ray.address, **silent)
-        else:
-            ray.init(num_cpus=num_cpus, include_dashboard=False, **silent)
-    return True
-
-
-def stop_ray(started: bool) -> None:
-    """Leave Ray, and stop it if it was started here."""
-    if started:
-        ray.shutdown()
 
 
 def ppo_config(network: GraphPolicy, sim: Simulator, config: TrainConfig) -> PPOConfig:
@@ -429,23 +399,3 @@ def _episode_figures(rollouts: list[Rollout]) -> dict[str, float]:
         for name, values in rollout.episode_metrics.items():
             figures.setdefault(name, []).extend(values)
     return {name: float(np.mean(values)) for name, values in figures.items() if values}
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep Ray's greetings off the console; what is printed meanwhile only shows on errors."""
-    for name in ("ray", "ray.rllib", "ray.tune"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    with tempfile.TemporaryFile() as notes, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        stderr = os.dup(2)
-        os.dup2(notes.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            notes.seek(0)
-            os.write(stderr, notes.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)

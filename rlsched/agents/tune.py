@@ -15,7 +15,7 @@ from ray.tune.search import BasicVariantGenerator
 from rich.console import Console
 
 from rlsched.agents import training
-from rlsched.agents.rllib import quiet, start_ray, stop_ray
+from rlsched.agents.ray_session import quiet, start_ray, stop_ray
 from rlsched.config.schema import SweepConfig, TrainConfig
 from rlsched.core.errors import ConfigError, RlschedError, UnknownName
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rlsched.agents.progress import METRICS, RETURN, RULE, VALIDATION
 from rlsched.core.errors import ConfigError
-from rlsched.evaluation.plots import BASELINE, STYLE, WIDTH, require_matplotlib
+from rlsched.evaluation.plots import BASELINE, STYLE, WIDTH, pretty, require_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-METRICS, CURVE, PICTURE = "metrics.jsonl", "curve.csv", "curve.png"
+CURVE, PICTURE = "curve.csv", "curve.png"
 KEYS = ("run", "phase", "steps")
-FIGURES = ("imitation_loss", "episode_return")
-VALIDATION, RULE = "validation_", "best_rule_"
+FIGURES = ("imitation_loss", RETURN)
 STEPS = {"imitation": "gradient steps of imitation"}
 """What a phase counts, where that is not choices."""
 HEIGHT, DPI = 3.4, 110
@@ -76,7 +76,9 @@ def read_runs(runs: Sequence[str | Path]) -> list[Point]:
         if not file.is_file():
             raise ConfigError(f"runs: '{file}': there is no such file; give folders of runs.")
         if file.stat().st_size > MAX_BYTES:
-            raise ConfigError(f"runs: '{file}': larger than {MAX_BYTES >> 20} MiB.")
+            raise ConfigError(
+                f"runs: '{file}': larger than {MAX_BYTES >> 20} MiB; give the curve.csv of a part."
+            )
         last = points[-1].run if points else 0
         read = _from_csv(file) if file.suffix == ".csv" else _from_log(file)
         points += [p._replace(run=p.run + last) for p in read]
@@ -111,7 +113,9 @@ def _from_log(file: Path) -> list[Point]:
         except ValueError:
             if number == len(lines):  # cut off as it was written
                 break
-            raise ConfigError(f"runs: '{file}', line {number}: not JSON.") from None
+            raise ConfigError(
+                f"runs: '{file}', line {number}: not JSON; mend the line or take it out."
+            ) from None
         point = _point(record, f"'{file}', line {number}")
         while points and points[-1].phase == point.phase and points[-1].steps > point.steps:
             points.pop()
@@ -128,7 +132,12 @@ def _from_csv(file: Path) -> list[Point]:
 def _point(record: Mapping[str, Any], where: str) -> Point:
     """Return a record of a log or of a table."""
     try:
-        figures = {n: float(v) for n, v in _kept(record.items()) if v not in ("", None)}
+        figures = {
+            name: float(value)
+            for name, value in record.items()
+            if name in FIGURES or name.startswith((VALIDATION, RULE))
+            if value not in ("", None)
+        }
         run, steps = int(record.get("run") or 1), int(record["steps"])
         point = Point(run, str(record["phase"]), steps, figures)
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
@@ -136,10 +145,6 @@ def _point(record: Mapping[str, Any], where: str) -> Point:
     if run < 1 or steps < 0 or not all(map(math.isfinite, figures.values())):
         raise ConfigError(f"runs: {where}: figures must be finite, steps >= 0, runs >= 1.")
     return point
-
-
-def _kept(items: Iterable[tuple[Any, Any]]) -> list[tuple[str, Any]]:
-    return [(n, v) for n, v in items if n in FIGURES or str(n).startswith((VALIDATION, RULE))]
 
 
 # --- the picture ----------------------------------------------------------------------------------
@@ -155,11 +160,13 @@ def curve_plot(points: Sequence[Point]) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
-    seen = [(p, *_score(p.figures)) for p in points if _score(p.figures)]
-    metric = seen[0][1]
-    is_relative = all(rule for _, _, _, rule in seen)
-    phases = list(dict.fromkeys(p.phase for p, *_ in seen))
-    runs = list(dict.fromkeys(p.run for p, *_ in seen))
+    metrics = (n for p in points for n in p.figures if n.startswith(VALIDATION))
+    metric = next(metrics).removeprefix(VALIDATION)
+    score, rule = VALIDATION + metric, RULE + metric
+    seen = [p for p in points if score in p.figures]
+    is_relative = all(p.figures.get(rule) for p in seen)
+    phases = list(dict.fromkeys(p.phase for p in seen))
+    runs = list(dict.fromkeys(p.run for p in seen))
     colors = colormaps["viridis"]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
@@ -168,31 +175,22 @@ def curve_plot(points: Sequence[Point]) -> Figure:
         for ax, phase in zip(axes, phases, strict=True):
             begin = 0
             for run in runs:
-                own = [(p.steps, v, r) for p, _, v, r in seen if (p.phase, p.run) == (phase, run)]
-                x = [begin + steps for steps, _, _ in own]
-                y = [100 * (v / r - 1) if is_relative else v for _, v, r in own]
+                own = [p for p in points if (p.phase, p.run) == (phase, run)]
+                shown = [p for p in own if score in p.figures]
+                x, y = [begin + p.steps for p in shown], [p.figures[score] for p in shown]
+                if is_relative:
+                    y = [100 * (p.figures[score] / p.figures[rule] - 1) for p in shown]
                 color = colors(0.15 + 0.7 * runs.index(run) / max(1, len(runs) - 1))
-                if own:
+                if shown:
                     ax.plot(x, y, "o-", ms=3, lw=1.5, color=color, label=f"run {run}")
-                steps = [p.steps for p in points if (p.phase, p.run) == (phase, run)]
-                begin += max(steps, default=0)
+                begin += max((p.steps for p in own), default=0)
             ax.set_xlabel(STEPS.get(phase, f"choices learned from by {phase.upper()}"))
             ax.xaxis.set_major_formatter(EngFormatter(sep=" "))
             ax.xaxis.set_major_locator(MaxNLocator(MAX_TICKS * (1 if phase in STEPS else 2)))
             if is_relative:
                 ax.axhline(0, color=BASELINE, lw=1, ls="--")
-        name = metric.replace("_", " ")
-        side = f"{name},\n% above the best rule" if is_relative else name
-        axes[0].set_ylabel(f"validation {side}")
+        side = ",\n% above the best rule" if is_relative else ""
+        axes[0].set_ylabel(f"validation {pretty(metric)}{side}")
         if len(runs) > 1:
             axes[-1].legend(frameon=False, title="each on instances of its own", title_fontsize=8)
     return figure
-
-
-def _score(figures: Mapping[str, float]) -> tuple[str, float, float] | tuple[()]:
-    """Return metric, score and best rule's score (0 = none) of a validation; nothing if none."""
-    for name, value in figures.items():
-        if name.startswith(VALIDATION):
-            metric = name.removeprefix(VALIDATION)
-            return metric, value, figures.get(RULE + metric, 0.0)
-    return ()

@@ -95,7 +95,7 @@ def paired_plot(table: Table) -> Figure:
     ax.axvline(0, color=BASELINE, lw=1.5)
     _name_rows(ax, rows)
     side = "left" if table.lower_is_better else "right"
-    ax.set_xlabel(f"{_pretty(table.metric)} minus that of {table.baseline} ({side} is better)")
+    ax.set_xlabel(f"{pretty(table.metric)} minus that of {table.baseline} ({side} is better)")
     return figure
 
 
@@ -197,9 +197,10 @@ def _color(table: Table, row: Row) -> str:
     return BEST if row is table.rows[0] else OTHER
 
 
-def _pretty(metric: str) -> str:
+def pretty(metric: str) -> str:
+    """Return a metric as axes name it."""
     return metric.replace("_", " ")
 
 
 def _metric_label(table: Table) -> str:
-    return f"{_pretty(table.metric)} ({'lower' if table.lower_is_better else 'higher'} is better)"
+    return f"{pretty(table.metric)} ({'lower' if table.lower_is_better else 'higher'} is better)"

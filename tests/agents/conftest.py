@@ -81,7 +81,7 @@ def shared_ray() -> Iterator[None]:
     """Start one Ray for all tests that need it: starting it is most of their time."""
     import ray
 
-    from rlsched.agents.rllib import start_ray, stop_ray
+    from rlsched.agents.ray_session import start_ray, stop_ray
 
     started = start_ray(TrainConfig(env=VMRConfig()), num_cpus=3)
     assert ray.is_initialized()

@@ -7,8 +7,11 @@ import json
 
 import pytest
 
+pytest.importorskip("torch")
+
+from rlsched.agents.progress import METRICS
 from rlsched.core.errors import ConfigError
-from rlsched.evaluation.curve import CURVE, METRICS, PICTURE, curve_plot, read_runs, save_curve
+from rlsched.evaluation.curve import CURVE, PICTURE, curve_plot, read_runs, save_curve
 
 VALIDATED = {"validation_makespan": 12.0, "best_rule_makespan": 10.0}
 

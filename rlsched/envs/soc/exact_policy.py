@@ -9,17 +9,16 @@ import numpy as np
 
 from rlsched.core.errors import MissingExtra
 from rlsched.core.lanes import num_threads
-from rlsched.core.plans import Planner, replay
 from rlsched.core.simulator import Simulator
 from rlsched.envs.soc.dag import make_dag
-from rlsched.envs.soc.plans import choices_of
+from rlsched.envs.soc.plans import StaticPlanner, choices_of
 from rlsched.envs.soc.simulator import SocSimulator
 from rlsched.envs.soc.state import TO_PE
 
 EXACT_TIME_LIMIT_S = 60.0
 
 
-class Exact(Planner):
+class Exact(StaticPlanner):
     """CP-SAT on the DAG by the times that are known.
 
     Attributes:
@@ -36,7 +35,7 @@ class Exact(Planner):
 
     def play(self, sim: Simulator) -> int:
         self._bounds = []
-        return replay(sim, [self.plan(sim, lane) for lane in range(sim.num_envs)])
+        return super().play(sim)
 
     def plan(self, sim: Simulator, lane: int) -> Sequence[int]:
         from rlsched.envs.soc.exact import solve

@@ -1,4 +1,4 @@
-"""Plans of one lane: the choices that make a schedule of a static lane, and the other way round."""
+"""Plans of one DAG: from a schedule to choices, from choices to placings, and who plays them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from rlsched.core.plans import Planner, replay
+from rlsched.core.simulator import Simulator
 from rlsched.envs.soc.simulator import SocSimulator
 from rlsched.envs.soc.state import CHOOSE_OPP, CHOOSE_PE, PE, TASK
+
+
+class StaticPlanner(Planner):
+    """Plans a DAG before it begins, by the times that are known, and keeps to the plan."""
+
+    def play(self, sim: Simulator) -> int:
+        return replay(sim, [self.plan(sim, lane) for lane in range(sim.num_envs)])
 
 
 def choices_of(sim: SocSimulator, lane: int, placed: Sequence[tuple[int, int]]) -> list[int]:

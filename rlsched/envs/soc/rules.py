@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlsched.core.errors import ConfigError
-from rlsched.core.plans import Planner, measured, replay
+from rlsched.core.plans import measured
 from rlsched.core.policy import Guide, Policy
 from rlsched.core.search import rollout
 from rlsched.core.simulator import Simulator, host
 from rlsched.envs.soc.dag import make_dag
 from rlsched.envs.soc.exact_policy import Exact
 from rlsched.envs.soc.list_schedulers import STATIC, in_order
-from rlsched.envs.soc.plans import choices_of, placings
+from rlsched.envs.soc.plans import StaticPlanner, choices_of, placings
 from rlsched.envs.soc.priorities import PRIORITIES, RULES_OWN, choose_by_rule, play_by_rule
 from rlsched.envs.soc.simulator import SocSimulator, random_choice
 from rlsched.envs.soc.state import CHOOSE_TASK
@@ -68,7 +68,7 @@ class Random(Policy):
         return choice
 
 
-class ListScheduler(Planner):
+class ListScheduler(StaticPlanner):
     """A static list scheduler: it plans the whole DAG by the times that are known."""
 
     needs_observation = False
@@ -81,11 +81,8 @@ class ListScheduler(Planner):
         schedule = STATIC[self.name](make_dag(sim.workload_of(lane)))
         return choices_of(sim, lane, schedule.in_start_order())
 
-    def play(self, sim: Simulator) -> int:
-        return replay(sim, [self.plan(sim, lane) for lane in range(sim.num_envs)])
 
-
-class Inserted(Planner):
+class Inserted(StaticPlanner):
     """A static plan made shorter: tasks go into gaps, or where they finish first in its order.
 
     Of the plan itself, its tasks inserted in its order on its PEs, and the same on the PEs where
@@ -110,9 +107,6 @@ class Inserted(Planner):
             choices = choices_of(sim, lane, schedule.in_start_order())
             plans.append(measured(sim, lane, choices))
         return min(plans, key=lambda plan: plan.cost).choices
-
-    def play(self, sim: Simulator) -> int:
-        return replay(sim, [self.plan(sim, lane) for lane in range(sim.num_envs)])
 
 
 class Rollout(Policy):

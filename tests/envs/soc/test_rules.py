@@ -323,6 +323,21 @@ def test_a_network_decides_only_among_equals_where_one_dag_is_planned():
 # --- insertion ------------------------------------------------------------------------------------
 
 
+class Follows(Policy):
+    """Places tasks in an order, where there is a choice on one PE."""
+
+    name, needs_observation = "follows", False
+
+    def __init__(self, order, pe=0):
+        self.order, self.pe = order, pe
+
+    def choose(self, sim):
+        s = sim.state
+        if s.phase[0] == CHOOSE_PE:
+            return np.array([sim.sizes["task"] + self.pe], np.int32)
+        return np.array([next(t for t in self.order if s.on[0, t] < 0)], np.int32)
+
+
 @pytest.mark.parametrize("rule", ["random", "met", "etf"])
 def test_insertion_is_never_worse_than_the_plan_and_often_better(rule):
     costs = []
@@ -350,21 +365,6 @@ def test_insertion_takes_the_order_with_other_pes_where_that_is_shorter():
     workload = workloads.static("slow", [(9, 3), (9, 3)])
     assert makespan(workload, Follows([0, 1], pe=0)) == 18
     assert makespan(workload, Inserted(Follows([0, 1], pe=0))) == 6
-
-
-class Follows(Policy):
-    """Places tasks in an order, where there is a choice on one PE."""
-
-    name, needs_observation = "follows", False
-
-    def __init__(self, order, pe=0):
-        self.order, self.pe = order, pe
-
-    def choose(self, sim):
-        s = sim.state
-        if s.phase[0] == CHOOSE_PE:
-            return np.array([sim.sizes["task"] + self.pe], np.int32)
-        return np.array([next(t for t in self.order if s.on[0, t] < 0)], np.int32)
 
 
 def test_insertion_is_refused_where_jobs_keep_coming():
